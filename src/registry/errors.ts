@@ -30,7 +30,7 @@ export interface RegistryErrorDetails {
   "digest-invalid": { readonly digest: string; readonly problem: string };
   "tag-invalid": { readonly tag: string };
   /** PutImage of exactly what is there already. The data plane answers 201 instead and never sees it. */
-  "image-exists": RepositoryDetail & { readonly digest: string; readonly tag?: string };
+  "manifest-exists": RepositoryDetail & { readonly digest: string; readonly tag?: string };
   "tag-immutable": RepositoryDetail & { readonly tag: string };
   "blob-not-found": RepositoryDetail & { readonly digest: string };
   /** The blob is there, but no live manifest of the repository references it (GetDownloadUrlForLayer). */
@@ -75,7 +75,9 @@ export interface RegistryErrorDetails {
 export type RegistryErrorKind = keyof RegistryErrorDetails;
 
 /** A refusal as a discriminated union, for the two tables. */
-export type RegistryRefusal = { [K in RegistryErrorKind]: { readonly kind: K; readonly detail: RegistryErrorDetails[K] } }[RegistryErrorKind];
+export type RegistryRefusal = {
+  [K in RegistryErrorKind]: { readonly kind: K; readonly detail: RegistryErrorDetails[K] };
+}[RegistryErrorKind];
 
 /** Thrown by `registry/` and caught once per plane. */
 export class RegistryError extends Error {

@@ -1,0 +1,94 @@
+/**
+ * Access keys as requests need them: the row, its principal and its signing keys, cached until an identity changes anywhere.
+ * Invariant: an entry is stamped with the epoch read before its row, and is used only while the epoch is still that one. So a key that was
+ * disabled or replaced stops working with the first request after its change is visible.
+ */
+import { deriveSigningKey } from "#aws/sigv4.ts";
+import { findAccessKey, readIdentityEpoch } from "#metadata/accounts.ts";
+import type { Database } from "#metadata/database.ts";
+import type { Sealer } from "#sealing/sealer.ts";
+import type { Log } from "#std/log.ts";
+import { LRUCache } from "lru-cache";
+import { keyVersion, openSecret } from "./access-key.ts";
+import type { Principal } from "./principal.ts";
+
+/** A key that the database holds. */
+export interface KnownKey {
+  readonly principal: Principal;
+  readonly isActive: boolean;
+  readonly secretSealed: string;
+  /** When the row was read, in identity epochs. */
+  readonly epoch: number;
+}
+
+/** The scope of a signing key, as a signature names it. */
+export interface SigningScope {
+  readonly scopeDate: string;
+  readonly region: string;
+  readonly service: string;
+}
+
+/** Finds keys and derives signing keys. */
+export interface KeyRing {
+  /** The identity epoch as of now. */
+  epoch(): Promise<number>;
+  /** The key as of now, or undefined when there is none of that id, or its secret cannot be opened. */
+  find(accessKeyId: string): Promise<KnownKey | undefined>;
+  /** The signing key of a key just found. */
+  signingKey(key: KnownKey, scope: SigningScope): Buffer;
+}
+
+const maxKeys = 5000;
+const maxSigningKeys = 5000;
+const maxKeyIdLength = 128;
+
+/** Makes an empty key ring. */
+export function createKeyRing(metadata: Database, sealer: Sealer, log: Log): KeyRing {
+  const known = new LRUCache<string, KnownKey>({ max: maxKeys });
+  const signing = new LRUCache<string, { readonly epoch: number; readonly key: Buffer }>({ max: maxSigningKeys });
+  const epoch = async (): Promise<number> => readIdentityEpoch(metadata);
+
+  return {
+    epoch,
+    async find(accessKeyId) {
+      if (accessKeyId.length > maxKeyIdLength) return undefined;
+      const now = await epoch();
+      const cached = known.get(accessKeyId);
+      if (cached?.epoch === now) return cached;
+      const key = await readKey(metadata, sealer, log, accessKeyId, now);
+      // Ids that do not exist are not remembered: anyone can make up as many as the cache holds.
+      if (key === undefined) known.delete(accessKeyId);
+      else known.set(accessKeyId, key);
+      return key;
+    },
+    signingKey(key, scope) {
+      const { accessKeyId } = key.principal;
+      const name = `${accessKeyId}/${scope.scopeDate}/${scope.region}/${scope.service}`;
+      const cached = signing.get(name);
+      if (cached?.epoch === key.epoch) return cached.key;
+      // `find` opened this very text a moment ago; an empty secret could only make signatures fail, never match.
+      const secret = openSecret(sealer, accessKeyId, key.secretSealed) ?? "";
+      const derived = deriveSigningKey(secret, scope.scopeDate, scope.region, scope.service);
+      signing.set(name, { epoch: key.epoch, key: derived });
+      return derived;
+    },
+  };
+}
+
+async function readKey(metadata: Database, sealer: Sealer, log: Log, accessKeyId: string, epoch: number): Promise<KnownKey | undefined> {
+  const row = await findAccessKey(metadata, accessKeyId);
+  if (row === undefined) return undefined;
+  const secretAccessKey = openSecret(sealer, accessKeyId, row.secretSealed);
+  if (secretAccessKey === undefined) {
+    log.error({ accessKeyId }, "a secret access key was sealed under an instance key that is not in the key file; its key cannot be used");
+    return undefined;
+  }
+  const { accountId, principalId, principalArn } = row;
+  const version = keyVersion({ accessKeyId, secretAccessKey });
+  return {
+    principal: { kind: "root", accountId, principalId, arn: principalArn, accessKeyId, keyVersion: version },
+    isActive: row.status === "Active",
+    secretSealed: row.secretSealed,
+    epoch,
+  };
+}

@@ -1,0 +1,46 @@
+/**
+ * The shape of the control plane: what a handler is given, and the columns that every operation's row has.
+ */
+import type { Access } from "#access/access.ts";
+import type { Principal } from "#access/principal.ts";
+import type { Addressing } from "#registry/addressing.ts";
+import type { RegistryContext, RegistryRef } from "#registry/context.ts";
+
+/** One authenticated call. */
+export interface ApiCall {
+  readonly principal: Principal;
+  /** The region of the signature: the one the call is about. */
+  readonly region: string;
+  readonly context: RegistryContext;
+  readonly access: Access;
+  readonly addressing: Addressing;
+  /** How the client reached us; URLs in answers are made for it. */
+  readonly origin: { readonly host: string | undefined; readonly scheme: "http" | "https" };
+}
+
+/** An operation that is offered. The pipeline runs `check`, then the permissions, then `handle`; no handler authorizes. */
+export interface OperationRow<Input, Output> {
+  /** The permission that the call needs, such as `ecr:CreateRepository`. */
+  readonly action: string;
+  /** The ARN that the permission is asked on, or `*`; several when an input names several resources. */
+  readonly resource: (call: ApiCall, input: Input) => string | readonly string[];
+  /** Further permissions on the same resources that this input needs. */
+  readonly alsoNeeds?: (input: Input) => readonly string[];
+  /** Rules between members that the model cannot state; throws ApiFault. Runs before the permissions, as ECR does it. */
+  readonly check?: (input: Input) => void;
+  /** For the few bodies that may be larger than the service's usual limit. */
+  readonly bodyLimitBytes?: number;
+  readonly handle: (call: ApiCall, input: Input) => Promise<Output>;
+}
+
+/** An operation that the service has and that is refused by name. */
+export interface RefusedRow {
+  readonly action: string;
+  /** Why, as the caller reads it. */
+  readonly refused: string;
+}
+
+/** The registry that an input means: its `registryId`, else the caller's own, in the region of the signature. */
+export function registryOf(call: ApiCall, input: { readonly registryId?: string | undefined }): RegistryRef {
+  return { accountId: input.registryId ?? call.principal.accountId, region: call.region };
+}

@@ -1,0 +1,136 @@
+/** Blobs on the wire: HEAD asks, GET sends bytes or a place to get them, DELETE removes. OCI distribution specification, "Pulling blobs". */
+import type { ServerResponse } from "node:http";
+import { pipeline } from "node:stream/promises";
+import { parseDigest } from "#oci/digest.ts";
+import type { Digest } from "#oci/digest.ts";
+import { checkBlob, deleteBlob, getBlob } from "#registry/blob.ts";
+import type { ReadableBlob } from "#registry/blob.ts";
+import { refuse } from "#registry/errors.ts";
+import { parseRange } from "#std/byte-range.ts";
+import type { ByteRange } from "#std/byte-range.ts";
+import type { StoredBytes } from "#storage/driver.ts";
+import { beginAnswer, send, sendHead } from "./answer.ts";
+import { leftoverOf } from "./body.ts";
+import type { RepositoryCall } from "./call.ts";
+import { effectiveRange, entityTag, isKnownToClient, namespaceHeaders } from "./conditional.ts";
+import { OciFault } from "./errors.ts";
+
+/** Never the type that a manifest states: a browser that comes here must not run what somebody pushed. Never content-encoded either. */
+const contentHeaders = ["Content-Type", "application/octet-stream", "X-Content-Type-Options", "nosniff", "Accept-Ranges", "bytes"] as const;
+
+/** HEAD `/v2/<name>/blobs/<digest>` (end-2): a yes keeps the blob for a while, so that the push that asked can rely on it. */
+export async function headBlob(call: RepositoryCall): Promise<void> {
+  const digest = readDigest(call.path.item);
+  const blob = await checkBlob(call.context, call.registry, call.name, digest);
+  answerHead(call, digest, blob.sizeBytes);
+}
+
+/** GET `/v2/<name>/blobs/<digest>` (end-2). */
+export async function readBlob(call: RepositoryCall): Promise<void> {
+  await sendBlob(call, readDigest(call.path.item));
+}
+
+/** DELETE `/v2/<name>/blobs/<digest>` (end-10). */
+export async function removeBlob(call: RepositoryCall): Promise<void> {
+  await deleteBlob(call.context, call.registry, call.name, readDigest(call.path.item));
+  send(call.exchange, 202, []);
+}
+
+/** Answers GET or HEAD with a blob's bytes, the part of them that was asked for, or the place where they are. */
+export async function sendBlob(call: RepositoryCall, digest: Digest): Promise<void> {
+  const { exchange } = call;
+  const { headers, method } = exchange.request;
+  const blob = await getBlob(call.context, call.registry, call.name, digest);
+  if (method === "HEAD") return answerHead(call, digest, blob.sizeBytes);
+  if (isKnownToClient(headers, digest)) return send(exchange, 304, ["ETag", entityTag(digest), "Docker-Content-Digest", digest]);
+  const range = parseRange(effectiveRange(headers, digest), blob.sizeBytes);
+  if (range.kind === "unsatisfiable") {
+    throw new OciFault(416, "RANGE_INVALID", `The blob has ${blob.sizeBytes} bytes; the range lies outside`, [
+      "Content-Range",
+      `bytes */${blob.sizeBytes}`,
+    ]);
+  }
+  if (range.kind === "whole") return sendSpan(call, blob, undefined);
+  const [only] = range.spans;
+  return range.spans.length === 1 && only !== undefined ? sendSpan(call, blob, only) : sendParts(call, blob, range.spans);
+}
+
+function answerHead(call: RepositoryCall, digest: Digest, sizeBytes: number): void {
+  if (isKnownToClient(call.exchange.request.headers, digest)) send(call.exchange, 304, blobHeaders(call, digest));
+  else sendHead(call.exchange, blobHeaders(call, digest), sizeBytes);
+}
+
+async function sendSpan(call: RepositoryCall, blob: ReadableBlob, span: ByteRange | undefined): Promise<void> {
+  const { exchange } = call;
+  const stored = await blob.open(span);
+  if (stored.kind === "elsewhere") return redirect(call, blob, stored.url);
+  const headers = [...blobHeaders(call, blob.digest), "Content-Length", String(stored.sizeBytes), ...connectionHeaders(call)];
+  if (span === undefined) beginAnswer(exchange, 200, headers);
+  else beginAnswer(exchange, 206, [...headers, "Content-Range", contentRange(span, blob.sizeBytes)]);
+  await copy(call, stored, exchange.response, true);
+}
+
+/** Several spans of one blob as multipart/byteranges (RFC 9110 section 14.6); zstd:chunked pulls ask for these. */
+async function sendParts(call: RepositoryCall, blob: ReadableBlob, spans: readonly ByteRange[]): Promise<void> {
+  const { exchange, context } = call;
+  const boundary = context.core.random.bytes(16).toString("hex");
+  const heads = spans.map(
+    (span) => `--${boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: ${contentRange(span, blob.sizeBytes)}\r\n\r\n`,
+  );
+  const end = `--${boundary}--\r\n`;
+  const spanBytes = spans.reduce((sum, span) => sum + span.last - span.first + 1 + "\r\n".length, 0);
+  const length = heads.reduce((sum, head) => sum + head.length, spanBytes + end.length);
+  for (const [index, span] of spans.entries()) {
+    const stored = await blob.open(span);
+    if (stored.kind === "elsewhere") return redirect(call, blob, stored.url);
+    if (index === 0) {
+      const [, , ...rest] = blobHeaders(call, blob.digest);
+      const type = `multipart/byteranges; boundary=${boundary}`;
+      beginAnswer(exchange, 206, ["Content-Type", type, ...rest, "Content-Length", String(length), ...connectionHeaders(call)]);
+    }
+    exchange.response.write(heads[index]);
+    await copy(call, stored, exchange.response, false);
+    exchange.response.write("\r\n");
+  }
+  exchange.response.end(end);
+}
+
+/** Sends the client to where the bytes are; its credentials stay here, which is the client's part of the bargain. */
+function redirect(call: RepositoryCall, blob: ReadableBlob, url: string): void {
+  send(call.exchange, 307, ["Location", url, "Docker-Content-Digest", blob.digest, "Cache-Control", "no-store"]);
+}
+
+/**
+ * Copies stored bytes into the answer. When reading fails in the middle the connection is cut: an answer that is too short
+ * must not look complete. Rejects then; a client that went away is no failure.
+ */
+async function copy(call: RepositoryCall, stored: StoredBytes & { kind: "bytes" }, response: ServerResponse, end: boolean): Promise<void> {
+  try {
+    await pipeline(stored.stream, response, { end });
+  } catch (error) {
+    if (!call.exchange.request.socket.destroyed) throw error;
+    if (stored.stream.errored !== null && !isPrematureClose(stored.stream.errored)) throw error;
+  }
+}
+
+function isPrematureClose(error: Error): boolean {
+  return (error as NodeJS.ErrnoException).code === "ERR_STREAM_PREMATURE_CLOSE";
+}
+
+function blobHeaders(call: RepositoryCall, digest: Digest): string[] {
+  return [...contentHeaders, "ETag", entityTag(digest), "Docker-Content-Digest", digest, ...namespaceHeaders(call.query)];
+}
+
+/** A GET with a body is odd but possible; nobody reads that body, so the connection cannot be used again. */
+function connectionHeaders(call: RepositoryCall): readonly string[] {
+  return leftoverOf(call.exchange.request) === "none" ? [] : ["Connection", "close"];
+}
+
+function contentRange(span: ByteRange, sizeBytes: number): string {
+  return `bytes ${span.first}-${span.last}/${sizeBytes}`;
+}
+
+function readDigest(text: string): Digest {
+  const digest = parseDigest(text);
+  return digest.ok ? digest.value : refuse("digest-invalid", { digest: text, problem: digest.problem });
+}

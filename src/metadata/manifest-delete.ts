@@ -1,0 +1,180 @@
+import { sql } from "kysely";
+import type { Transaction } from "kysely";
+import { endGrace } from "./blob-links.ts";
+import { appendChanges } from "./changes.ts";
+import type { Author, NewChange } from "./changes.ts";
+import type { Database } from "./database.ts";
+import { listManifestParents } from "./manifest-listings.ts";
+import { lockRepository } from "./repositories.ts";
+import type { RepositoryKey } from "./repositories.ts";
+import type { Schema } from "./schema.ts";
+
+/** What `deleteManifest` takes. */
+export interface DeleteManifest {
+  readonly key: RepositoryKey;
+  readonly digest: string;
+  /** Also delete what has it as its subject, and what has that, and so on. */
+  readonly withReferrers: boolean;
+  readonly author: Author;
+}
+
+/** What `deleteManifest` answers. */
+export type DeleteManifestOutcome =
+  | {
+      readonly outcome: "deleted";
+      readonly digest: string;
+      readonly tags: readonly string[];
+      /** Digests of the referrers that went with it. */
+      readonly referrers: readonly string[];
+    }
+  | { readonly outcome: "not-found" }
+  | { readonly outcome: "repository-not-found" }
+  /** Live indexes name it as a child. */
+  | { readonly outcome: "referenced"; readonly parents: readonly string[] };
+
+/** What `deleteTag` takes. */
+export interface DeleteTag {
+  readonly key: RepositoryKey;
+  readonly tag: string;
+  /** The tag must be on this digest. */
+  readonly digest?: string;
+  /** As ECR does it: the manifest goes with its last tag. */
+  readonly lastTagDeletesManifest: boolean;
+  readonly withReferrers: boolean;
+  readonly author: Author;
+}
+
+/** What `deleteTag` answers. */
+export type DeleteTagOutcome =
+  | { readonly outcome: "deleted"; readonly digest: string; readonly manifestDeleted: boolean }
+  | { readonly outcome: "not-found" }
+  | { readonly outcome: "repository-not-found" }
+  | { readonly outcome: "tag-digest-mismatch" }
+  | { readonly outcome: "referenced"; readonly digest: string; readonly parents: readonly string[] };
+
+interface Doomed {
+  readonly manifest_id: number;
+  readonly digest: string;
+}
+
+/**
+ * Tombstones a manifest and its tags. What it alone referenced is no longer readable in the repository at once; rows
+ * and bytes stay until the undo window ends.
+ */
+export async function deleteManifest(db: Database, input: DeleteManifest): Promise<DeleteManifestOutcome> {
+  const { digest, author } = input;
+  return db.transaction(async (tx): Promise<DeleteManifestOutcome> => {
+    const repository = await lockRepository(db, tx, input.key, "update");
+    if (repository === undefined) return { outcome: "repository-not-found" };
+    const { repositoryId } = repository;
+    const manifest = await tx
+      .selectFrom("manifest")
+      .select(["manifest_id", "digest"])
+      .where("repository_id", "=", repositoryId)
+      .where("digest", "=", digest)
+      .where("deleted_at", "is", null)
+      .executeTakeFirst();
+    if (manifest === undefined) return { outcome: "not-found" };
+    const parents = await listManifestParents(db, repositoryId, digest, tx);
+    if (parents.length > 0) return { outcome: "referenced", parents };
+    const { tags, referrers, changes } = await tombstone(db, tx, repositoryId, manifest, input.withReferrers, author.now);
+    await appendChanges(tx, repository, author, changes);
+    return { outcome: "deleted", digest, tags, referrers };
+  });
+}
+
+/** Tombstones a tag; the manifest stays untagged, or goes with its last tag where that is asked for. */
+export async function deleteTag(db: Database, input: DeleteTag): Promise<DeleteTagOutcome> {
+  const { tag, author } = input;
+  return db.transaction(async (tx): Promise<DeleteTagOutcome> => {
+    const repository = await lockRepository(db, tx, input.key, "update");
+    if (repository === undefined) return { outcome: "repository-not-found" };
+    const { repositoryId } = repository;
+    const row = await tx
+      .selectFrom("tag as t")
+      .innerJoin("manifest as m", "m.manifest_id", "t.manifest_id")
+      .select(["t.tag_id", "m.manifest_id", "m.digest", "m.tag_count"])
+      .where("t.repository_id", "=", repositoryId)
+      .where("t.name", "=", tag)
+      .where("t.deleted_at", "is", null)
+      .executeTakeFirst();
+    if (row === undefined) return { outcome: "not-found" };
+    const { digest } = row;
+    if (input.digest !== undefined && input.digest !== digest) return { outcome: "tag-digest-mismatch" };
+    if (input.lastTagDeletesManifest && row.tag_count === 1) {
+      const parents = await listManifestParents(db, repositoryId, digest, tx);
+      if (parents.length > 0) return { outcome: "referenced", digest, parents };
+      const { changes } = await tombstone(db, tx, repositoryId, row, input.withReferrers, author.now);
+      await appendChanges(tx, repository, author, changes);
+      return { outcome: "deleted", digest, manifestDeleted: true };
+    }
+    await tx.updateTable("tag").set({ deleted_at: author.now }).where("tag_id", "=", row.tag_id).execute();
+    await tx
+      .updateTable("manifest")
+      .set({ tag_count: sql`tag_count - 1` })
+      .where("manifest_id", "=", row.manifest_id)
+      .execute();
+    await appendChanges(tx, repository, author, [{ kind: "tag-deleted", subject: tag, before: { digest } }]);
+    return { outcome: "deleted", digest, manifestDeleted: false };
+  });
+}
+
+/** Tombstones the manifest, its tags and, if asked, its referrers, all with one deletion time so that they can come back together. */
+async function tombstone(
+  db: Database,
+  tx: Transaction<Schema>,
+  repositoryId: number,
+  manifest: Doomed,
+  withReferrers: boolean,
+  now: number,
+): Promise<{ readonly tags: string[]; readonly referrers: string[]; readonly changes: NewChange[] }> {
+  const referrers = withReferrers ? await collectReferrers(db, tx, repositoryId, manifest) : [];
+  const doomed = new Map([manifest, ...referrers].map((row) => [row.manifest_id, row.digest]));
+  const ids = [...doomed.keys()];
+  const tags = await tx
+    .updateTable("tag")
+    .set({ deleted_at: now })
+    .where(db.dialect.integerIn("manifest_id", ids))
+    .where("deleted_at", "is", null)
+    .returning(["name", "manifest_id"])
+    .execute();
+  await tx.updateTable("manifest").set({ deleted_at: now, tag_count: 0 }).where(db.dialect.integerIn("manifest_id", ids)).execute();
+  await tx.updateTable("manifest_blob").set({ live: 0 }).where(db.dialect.integerIn("manifest_id", ids)).execute();
+  await tx.updateTable("manifest_child").set({ live: 0 }).where(db.dialect.integerIn("manifest_id", ids)).execute();
+  await endGrace(db, tx, repositoryId, ids);
+  await tx
+    .updateTable("repository_usage")
+    .set({ manifest_count: sql`manifest_count - ${ids.length}` })
+    .where("repository_id", "=", repositoryId)
+    .execute();
+  return {
+    tags: tags
+      .filter((tag) => tag.manifest_id === manifest.manifest_id)
+      .map((tag) => tag.name)
+      .toSorted(),
+    referrers: referrers.map((row) => row.digest),
+    changes: [
+      ...tags.map((tag): NewChange => ({ kind: "tag-deleted", subject: tag.name, before: { digest: doomed.get(tag.manifest_id) } })),
+      ...ids.map((id): NewChange => ({ kind: "manifest-deleted", subject: doomed.get(id) ?? "", before: { manifestId: id } })),
+    ],
+  };
+}
+
+/** The live referrers of a manifest, and theirs, level by level. What a live index names as a child stays, with all behind it. */
+async function collectReferrers(db: Database, tx: Transaction<Schema>, repositoryId: number, manifest: Doomed): Promise<Doomed[]> {
+  const found = new Map<number, Doomed>();
+  let level: readonly Doomed[] = [manifest];
+  while (level.length > 0) {
+    const digests = level.map((row) => row.digest);
+    const { rows } = await sql<Doomed>`
+      select m.manifest_id, m.digest from manifest m
+      where m.repository_id = ${repositoryId} and ${db.dialect.textIn("m.subject_digest", digests)} and m.subject_digest is not null
+        and m.deleted_at is null
+        and not exists (select 1 from manifest_child c where c.repository_id = ${repositoryId} and c.digest = m.digest and c.live = 1)
+      order by m.digest`.execute(tx);
+    // Digests cannot form a circle, but nothing here depends on that.
+    level = rows.filter((row) => row.manifest_id !== manifest.manifest_id && !found.has(row.manifest_id));
+    for (const row of level) found.set(row.manifest_id, row);
+  }
+  return [...found.values()];
+}

@@ -1,0 +1,287 @@
+import { sql } from "kysely";
+import type { Transaction } from "kysely";
+import { assert } from "#std/assert.ts";
+import { lockBlobs, readableBlobs } from "./blob-links.ts";
+import { appendChanges } from "./changes.ts";
+import type { Author, NewChange } from "./changes.ts";
+import type { Database } from "./database.ts";
+import { manifestOf } from "./manifest-rows.ts";
+import type { Manifest } from "./manifest-rows.ts";
+import { lockRepository } from "./repositories.ts";
+import type { Repository, RepositoryKey } from "./repositories.ts";
+import type { ManifestRow, Schema } from "./schema.ts";
+import { countTags, isImmutableTag, putTags } from "./tag-rows.ts";
+
+/** A blob or child as a manifest names it. */
+export interface ContentReference {
+  readonly digest: string;
+  readonly mediaType: string;
+  readonly sizeBytes: number;
+}
+
+/** What `putManifest` takes. */
+export interface PutManifest {
+  readonly key: RepositoryKey;
+  readonly digest: string;
+  readonly mediaType: string;
+  readonly kind: "image" | "index";
+  readonly bytes: Uint8Array;
+  readonly config?: ContentReference;
+  /** Distributable ones only. */
+  readonly layers: readonly ContentReference[];
+  readonly children: readonly ContentReference[];
+  readonly subjectDigest?: string;
+  readonly artifactType?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** Config and layers; of an index the database computes it from the children it has. */
+  readonly contentSizeBytes: number;
+  readonly tags: readonly string[];
+  readonly allowMissingChildren: boolean;
+  /** Pushing what is there already: OCI accepts it, ECR refuses it. */
+  readonly whenSame: "accept" | "refuse";
+  readonly maxManifests: number;
+  readonly maxTagsPerManifest: number;
+  /** Recorded on a new manifest when the repository scans on push. */
+  readonly scanFailure?: string;
+  readonly author: Author;
+}
+
+/** A tag that was on another manifest before. */
+export interface MovedTag {
+  readonly tag: string;
+  readonly fromDigest: string;
+}
+
+/** Why `putManifest` stored nothing. */
+export type PutManifestRefusal =
+  | { readonly outcome: "repository-not-found" }
+  | { readonly outcome: "blobs-missing"; readonly digests: readonly string[] }
+  | { readonly outcome: "children-missing"; readonly digests: readonly string[] }
+  | { readonly outcome: "tag-immutable"; readonly tag: string }
+  /** Only with `whenSame: "refuse"`: the digest is there, and every given tag is on it. */
+  | { readonly outcome: "same" }
+  | { readonly outcome: "limit"; readonly which: "manifests" | "tags-per-manifest" };
+
+/** What `putManifest` answers. */
+export type PutManifestOutcome =
+  | PutManifestRefusal
+  | {
+      readonly outcome: "stored";
+      readonly repository: Repository;
+      readonly manifest: Manifest;
+      /** False: the digest was there already; it keeps its time of push. */
+      readonly created: boolean;
+      readonly movedTags: readonly MovedTag[];
+    };
+
+/** Takes the transaction back: a refusal must leave nothing behind, however far the work had come. */
+class Refused extends Error {
+  readonly refusal: PutManifestRefusal;
+  constructor(refusal: PutManifestRefusal) {
+    super(refusal.outcome);
+    this.refusal = refusal;
+  }
+}
+
+/** Rows of one insert; far below the parameter limits of both databases. */
+const insertChunk = 500;
+
+/**
+ * Stores a manifest and puts tags on it, all or nothing. Every blob must be readable in the repository, every child a
+ * live manifest of it (unless allowed to be missing). A tag that is already on the same digest never violates
+ * immutability. Pushing again what is there changes nothing.
+ */
+export async function putManifest(db: Database, input: PutManifest): Promise<PutManifestOutcome> {
+  try {
+    return await db.transaction((tx) => putInTransaction(db, tx, input));
+  } catch (error) {
+    if (error instanceof Refused) return error.refusal;
+    throw error;
+  }
+}
+
+async function putInTransaction(db: Database, tx: Transaction<Schema>, input: PutManifest): Promise<PutManifestOutcome> {
+  const repository = await lockRepository(db, tx, input.key, "share");
+  if (repository === undefined) throw new Refused({ outcome: "repository-not-found" });
+  const known = await findLive(tx, repository.repositoryId, input.digest);
+  if (known !== undefined && (await isSame(db, tx, repository.repositoryId, known.manifest_id, input.tags))) {
+    if (input.whenSame === "refuse") throw new Refused({ outcome: "same" });
+    return { outcome: "stored", repository, manifest: manifestOf(known), created: false, movedTags: [] };
+  }
+  const inserted = known === undefined ? await insertManifest(db, tx, repository, input) : undefined;
+  // A push of the same digest at the same time was faster: it has checked the same blobs, and its manifest is as good.
+  const row = inserted ?? known ?? (await findLive(tx, repository.repositoryId, input.digest));
+  assert(row !== undefined, "under the repository's shared lock no manifest disappears");
+  const placed = await putTags(db, tx, repository.repositoryId, row.manifest_id, input.tags, input.author.now, (tag) => {
+    if (isImmutableTag(repository, tag)) throw new Refused({ outcome: "tag-immutable", tag });
+  });
+  const tagCount = await countTags(tx, placed.deltas, row.manifest_id);
+  if (placed.changed.length > 0 && tagCount > input.maxTagsPerManifest) throw new Refused({ outcome: "limit", which: "tags-per-manifest" });
+  if (inserted !== undefined) await countManifest(tx, repository.repositoryId, input.maxManifests);
+  const changes: NewChange[] = placed.changed.map(({ tag, fromDigest }) => ({
+    kind: "tag-put",
+    subject: tag,
+    ...(fromDigest === undefined ? {} : { before: { digest: fromDigest } }),
+    after: { digest: input.digest },
+  }));
+  if (inserted !== undefined) {
+    changes.unshift({ kind: "manifest-pushed", subject: input.digest, after: { mediaType: input.mediaType, sizeBytes: input.bytes.length } });
+  }
+  await appendChanges(tx, repository, input.author, changes);
+  const movedTags = placed.changed.flatMap(({ tag, fromDigest }) => (fromDigest === undefined ? [] : [{ tag, fromDigest }]));
+  return { outcome: "stored", repository, manifest: manifestOf(row), created: inserted !== undefined, movedTags };
+}
+
+async function findLive(tx: Transaction<Schema>, repositoryId: number, digest: string): Promise<ManifestRow | undefined> {
+  return tx
+    .selectFrom("manifest")
+    .selectAll()
+    .where("repository_id", "=", repositoryId)
+    .where("digest", "=", digest)
+    .where("deleted_at", "is", null)
+    .executeTakeFirst();
+}
+
+/** Whether all the tags are on the manifest already. */
+async function isSame(
+  db: Database,
+  tx: Transaction<Schema>,
+  repositoryId: number,
+  manifestId: number,
+  tags: readonly string[],
+): Promise<boolean> {
+  if (tags.length === 0) return true;
+  const rows = await tx
+    .selectFrom("tag")
+    .select("name")
+    .where("repository_id", "=", repositoryId)
+    .where(db.dialect.textIn("name", tags))
+    .where("deleted_at", "is", null)
+    .where("manifest_id", "=", manifestId)
+    .execute();
+  return rows.length === new Set(tags).size;
+}
+
+/** Inserts the manifest with everything that belongs to it. Undefined: another transaction has inserted the same digest. */
+async function insertManifest(
+  db: Database,
+  tx: Transaction<Schema>,
+  repository: Repository,
+  input: PutManifest,
+): Promise<ManifestRow | undefined> {
+  const { repositoryId } = repository;
+  const blobs = distinctBlobs(input);
+  const blobIds = await lockReferencedBlobs(db, tx, repositoryId, [...blobs.keys()], input.author.now);
+  const children = new Map(input.children.map((child) => [child.digest, child]));
+  const largestChild = await checkChildren(db, tx, repositoryId, [...children.keys()], input.allowMissingChildren);
+  const row = await tx
+    .insertInto("manifest")
+    .values({
+      repository_id: repositoryId,
+      digest: input.digest,
+      media_type: input.mediaType,
+      kind: input.kind,
+      artifact_type: input.artifactType ?? null,
+      config_media_type: input.config?.mediaType ?? null,
+      size_bytes: input.bytes.length,
+      content_size_bytes: input.kind === "index" ? largestChild : input.contentSizeBytes,
+      subject_digest: input.subjectDigest ?? null,
+      annotations: input.annotations === undefined ? null : JSON.stringify(input.annotations),
+      pushed_at: input.author.now,
+      scan_failure: repository.scanOnPush ? (input.scanFailure ?? null) : null,
+      deleted_at: null,
+    })
+    .onConflict((conflict) => conflict.columns(["repository_id", "digest"]).where("deleted_at", "is", null).doNothing())
+    .returningAll()
+    .executeTakeFirst();
+  if (row === undefined) return undefined;
+  const owner = { manifest_id: row.manifest_id, repository_id: repositoryId, live: 1 };
+  await tx.insertInto("manifest_bytes").values({ manifest_id: row.manifest_id, bytes: input.bytes }).execute();
+  const blobRows = [...blobs.values()].map(({ content, role }) => {
+    const blobId = blobIds.get(content.digest);
+    assert(blobId !== undefined, "every referenced blob is locked");
+    return { ...owner, blob_id: blobId, digest: content.digest, media_type: content.mediaType, size_bytes: content.sizeBytes, role };
+  });
+  for (const rows of chunks(blobRows)) await tx.insertInto("manifest_blob").values(rows).execute();
+  const childRows = [...children.values()].map((child) => ({
+    ...owner,
+    digest: child.digest,
+    media_type: child.mediaType,
+    size_bytes: child.sizeBytes,
+  }));
+  for (const rows of chunks(childRows)) await tx.insertInto("manifest_child").values(rows).execute();
+  return row;
+}
+
+/** A manifest may name the same blob more than once; the first mention counts. */
+function distinctBlobs(input: PutManifest): Map<string, { readonly content: ContentReference; readonly role: "config" | "layer" }> {
+  const blobs = new Map<string, { readonly content: ContentReference; readonly role: "config" | "layer" }>();
+  if (input.config !== undefined) blobs.set(input.config.digest, { content: input.config, role: "config" });
+  for (const layer of input.layers) {
+    if (!blobs.has(layer.digest)) blobs.set(layer.digest, { content: layer, role: "layer" });
+  }
+  return blobs;
+}
+
+/** Locks the blobs against garbage collection, then looks again whether the repository may read every one of them. */
+async function lockReferencedBlobs(
+  db: Database,
+  tx: Transaction<Schema>,
+  repositoryId: number,
+  digests: readonly string[],
+  now: number,
+): Promise<Map<string, number>> {
+  const seen = await readableBlobs(db, tx, repositoryId, digests, now);
+  const missing = digests.filter((digest) => !seen.has(digest));
+  if (missing.length > 0) throw new Refused({ outcome: "blobs-missing", digests: missing });
+  const locked = await lockBlobs(
+    db,
+    tx,
+    [...seen.values()].map((blob) => blob.blobId),
+  );
+  const confirmed = await readableBlobs(db, tx, repositoryId, digests, now);
+  const blobIds = new Map<string, number>();
+  for (const [digest, blob] of confirmed) {
+    if (locked.has(blob.blobId)) blobIds.set(digest, blob.blobId);
+  }
+  const lost = digests.filter((digest) => !blobIds.has(digest));
+  if (lost.length > 0) throw new Refused({ outcome: "blobs-missing", digests: lost });
+  return blobIds;
+}
+
+/** Refuses missing children; answers the content size of the largest one that is there. */
+async function checkChildren(
+  db: Database,
+  tx: Transaction<Schema>,
+  repositoryId: number,
+  digests: readonly string[],
+  allowMissing: boolean,
+): Promise<number> {
+  if (digests.length === 0) return 0;
+  const rows = await tx
+    .selectFrom("manifest")
+    .select(["digest", "content_size_bytes"])
+    .where("repository_id", "=", repositoryId)
+    .where(db.dialect.textIn("digest", digests))
+    .where("deleted_at", "is", null)
+    .execute();
+  const present = new Set(rows.map((row) => row.digest));
+  const missing = digests.filter((digest) => !present.has(digest));
+  if (missing.length > 0 && !allowMissing) throw new Refused({ outcome: "children-missing", digests: missing });
+  return rows.reduce((largest, row) => Math.max(largest, row.content_size_bytes), 0);
+}
+
+/** Last of all locks: pushes of new manifests into one repository stand in line here only for the length of a commit. */
+async function countManifest(tx: Transaction<Schema>, repositoryId: number, maxManifests: number): Promise<void> {
+  const usage = await tx
+    .updateTable("repository_usage")
+    .set({ manifest_count: sql`manifest_count + 1` })
+    .where("repository_id", "=", repositoryId)
+    .returning("manifest_count")
+    .executeTakeFirstOrThrow();
+  if (usage.manifest_count > maxManifests) throw new Refused({ outcome: "limit", which: "manifests" });
+}
+
+function* chunks<T>(rows: readonly T[]): Generator<readonly T[]> {
+  for (let start = 0; start < rows.length; start += insertChunk) yield rows.slice(start, start + insertChunk);
+}

@@ -1,0 +1,53 @@
+/** What a manifest is in the answers of this room, and how its row becomes it. */
+import type { ManifestRow } from "./schema.ts";
+
+/** A live manifest, without its bytes. */
+export interface Manifest {
+  /** Never given out twice. */
+  readonly manifestId: number;
+  readonly repositoryId: number;
+  readonly digest: string;
+  readonly mediaType: string;
+  readonly kind: "image" | "index";
+  readonly artifactType?: string;
+  readonly configMediaType?: string;
+  /** Of the manifest itself. */
+  readonly sizeBytes: number;
+  /** Of a single image: config and layers as stated; of an index: its largest child's at the time of the push. */
+  readonly contentSizeBytes: number;
+  readonly subjectDigest?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** Of the first push of this digest since it was last deleted. */
+  readonly pushedAt: number;
+  /** Why scan on push could not scan it. */
+  readonly scanFailure?: string;
+}
+
+/** A manifest with its live tags in byte order. */
+export type TaggedManifest = Manifest & { readonly tags: readonly string[] };
+
+/** The columns that {@link manifestOf} needs. */
+export type ManifestFacts = Omit<ManifestRow, "tag_count" | "deleted_at">;
+
+/** The same columns in SQL; the table's alias must be `m`. */
+export const manifestColumns = `m.manifest_id, m.repository_id, m.digest, m.media_type, m.kind, m.artifact_type, m.config_media_type,
+  m.size_bytes, m.content_size_bytes, m.subject_digest, m.annotations, m.pushed_at, m.scan_failure`;
+
+/** A row as callers see it. */
+export function manifestOf(row: ManifestFacts): Manifest {
+  return {
+    manifestId: row.manifest_id,
+    repositoryId: row.repository_id,
+    digest: row.digest,
+    mediaType: row.media_type,
+    kind: row.kind,
+    ...(row.artifact_type === null ? {} : { artifactType: row.artifact_type }),
+    ...(row.config_media_type === null ? {} : { configMediaType: row.config_media_type }),
+    sizeBytes: row.size_bytes,
+    contentSizeBytes: row.content_size_bytes,
+    ...(row.subject_digest === null ? {} : { subjectDigest: row.subject_digest }),
+    ...(row.annotations === null ? {} : { annotations: JSON.parse(row.annotations) as Record<string, string> }),
+    pushedAt: row.pushed_at,
+    ...(row.scan_failure === null ? {} : { scanFailure: row.scan_failure }),
+  };
+}

@@ -1,0 +1,93 @@
+/** Manifests and the tags on them: what the names mean, and the hot reads. Writing, deleting and listing have files of their own. */
+import type { Reference } from "#oci/reference.ts";
+import type { Database } from "./database.ts";
+import { manifestColumns, manifestOf } from "./manifest-rows.ts";
+import type { Manifest, ManifestFacts } from "./manifest-rows.ts";
+import { preparedStatement } from "./prepared.ts";
+import { repositoryColumns, repositoryOf } from "./repositories.ts";
+import type { Repository, RepositoryFacts, RepositoryKey } from "./repositories.ts";
+
+export type { Manifest, TaggedManifest } from "./manifest-rows.ts";
+export { putManifest } from "./manifest-put.ts";
+export type { ContentReference, MovedTag, PutManifest, PutManifestOutcome } from "./manifest-put.ts";
+export { deleteManifest, deleteTag } from "./manifest-delete.ts";
+export type { DeleteManifest, DeleteManifestOutcome, DeleteTag, DeleteTagOutcome } from "./manifest-delete.ts";
+export {
+  findManifestsWithTags,
+  listManifestParents,
+  listManifests,
+  listManifestTags,
+  listReferrers,
+  listTags,
+} from "./manifest-listings.ts";
+export type { ManifestSelector, ManifestTag, TagStatus } from "./manifest-listings.ts";
+
+// The manifest's columns carry a prefix, as both tables have a repository_id.
+const prefixedManifestColumns = manifestColumns.replaceAll(/m\.(\w+)/g, "m.$1 as m_$1");
+
+const findByTag = preparedStatement(
+  "find_manifest_by_tag",
+  `select ${repositoryColumns}, ${prefixedManifestColumns}
+   from repository r
+   left join tag t on t.repository_id = r.repository_id and t.name = ?4 and t.deleted_at is null
+   left join manifest m on m.manifest_id = t.manifest_id and m.deleted_at is null
+   where r.account_id = ?1 and r.region = ?2 and r.name = ?3 and r.deleted_at is null`,
+);
+
+const findByDigest = preparedStatement(
+  "find_manifest_by_digest",
+  `select ${repositoryColumns}, ${prefixedManifestColumns}
+   from repository r
+   left join manifest m on m.repository_id = r.repository_id and m.digest = ?4 and m.deleted_at is null
+   where r.account_id = ?1 and r.region = ?2 and r.name = ?3 and r.deleted_at is null`,
+);
+
+const readBytes = preparedStatement("read_manifest_bytes", "select bytes from manifest_bytes where manifest_id = ?1");
+
+type FoundRow = RepositoryFacts & { readonly [K in keyof ManifestFacts as `m_${K}`]: ManifestFacts[K] };
+type FoundManifestRow = FoundRow & { readonly m_manifest_id: number };
+
+/**
+ * The live manifest that a tag or digest names. No `repository`: there is none of that name; no `manifest`: the
+ * repository has nothing under the reference.
+ */
+export async function findManifest(
+  db: Database,
+  key: RepositoryKey,
+  reference: Reference,
+): Promise<{ readonly repository?: Repository; readonly manifest?: Manifest }> {
+  const [statement, name] = reference.kind === "tag" ? ([findByTag, reference.tag] as const) : ([findByDigest, reference.digest] as const);
+  const [row] = await db.prepared.all<FoundRow>(statement, [key.accountId, key.region, key.name, name]);
+  if (row === undefined) return {};
+  const repository = repositoryOf(row);
+  return isFound(row) ? { repository, manifest: foundManifestOf(row) } : { repository };
+}
+
+/** The exact bytes of a manifest. Undefined when it has been purged meanwhile. */
+export async function readManifestBytes(db: Database, manifestId: number): Promise<Uint8Array | undefined> {
+  const [row] = await db.prepared.all<{ bytes: Uint8Array }>(readBytes, [manifestId]);
+  return row?.bytes;
+}
+
+function isFound(row: FoundRow): row is FoundManifestRow {
+  // A left join without a partner: null in every column.
+  return (row.m_manifest_id as number | null) !== null;
+}
+
+function foundManifestOf(row: FoundManifestRow): Manifest {
+  return manifestOf({
+    manifest_id: row.m_manifest_id,
+    repository_id: row.m_repository_id,
+    digest: row.m_digest,
+    media_type: row.m_media_type,
+    kind: row.m_kind,
+    artifact_type: row.m_artifact_type,
+    config_media_type: row.m_config_media_type,
+    size_bytes: row.m_size_bytes,
+    content_size_bytes: row.m_content_size_bytes,
+    subject_digest: row.m_subject_digest,
+    annotations: row.m_annotations,
+    pushed_at: row.m_pushed_at,
+    scan_failure: row.m_scan_failure,
+  });
+}

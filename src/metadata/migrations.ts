@@ -1,0 +1,64 @@
+import { sql } from "kysely";
+import type { Kysely } from "kysely";
+import type { ColumnTypes, Dialect } from "./dialect.ts";
+import { initialSchema } from "./migrations/0001-initial.ts";
+import type { Schema } from "./schema.ts";
+
+/** One step of the schema. Steps are never edited once released; they are only added. */
+interface Migration {
+  readonly version: number;
+  readonly name: string;
+  statements(types: ColumnTypes): readonly string[];
+}
+
+/** All steps in order; the version of the last one is what this program understands. */
+const migrations: readonly Migration[] = [{ version: 1, name: "initial", statements: initialSchema }];
+
+/** The schema version that this program makes and understands. */
+export const knownSchemaVersion = migrations.at(-1)?.version ?? 0;
+
+/** The database was made by a newer program. Message says what to do. */
+export class NewerSchemaError extends Error {
+  override readonly name = "NewerSchemaError";
+  readonly version: number;
+  constructor(version: number) {
+    super(
+      `The database has schema version ${version}, and this program understands versions up to ${knownSchemaVersion}. ` +
+        "Start the newer Supercargo that made it, or restore a backup from before the upgrade.",
+    );
+    this.version = version;
+  }
+}
+
+/**
+ * Brings the schema up to date, each step in a transaction of its own; where several nodes start at once, one of them
+ * does it and the others find it done. Throws {@link NewerSchemaError} before touching anything newer.
+ */
+export async function migrate(db: Kysely<Schema>, dialect: Dialect): Promise<{ readonly applied: readonly string[] }> {
+  const applied: string[] = [];
+  for (;;) {
+    const name = await db.transaction().execute(async (tx) => {
+      for (const statement of dialect.migrationPreamble) await sql.raw(statement).execute(tx);
+      await sql
+        .raw(
+          `create table if not exists schema_version (version ${dialect.columnTypes.integer} primary key, name ${dialect.columnTypes.text} not null)`,
+        )
+        .execute(tx);
+      const current = await readVersion(tx);
+      if (current > knownSchemaVersion) throw new NewerSchemaError(current);
+      const next = migrations.find((migration) => migration.version > current);
+      if (next === undefined) return undefined;
+      for (const statement of next.statements(dialect.columnTypes)) await sql.raw(statement).execute(tx);
+      await sql`insert into schema_version (version, name) values (${next.version}, ${next.name})`.execute(tx);
+      return next.name;
+    });
+    if (name === undefined) return { applied };
+    applied.push(name);
+  }
+}
+
+/** The newest step that was applied; 0 for none. */
+export async function readVersion(db: Kysely<Schema>): Promise<number> {
+  const { rows } = await sql<{ version: number | null }>`select max(version) as version from schema_version`.execute(db);
+  return rows[0]?.version ?? 0;
+}

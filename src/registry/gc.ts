@@ -1,0 +1,179 @@
+/**
+ * Garbage collection. Runs beside pushes and pulls, needs no read-only mode, and may run twice at once.
+ * The protocol, and why no race loses a blob, is written down in `docs/gc.md`.
+ */
+import * as garbage from "#metadata/garbage.ts";
+import { deleteUploadSession } from "#metadata/upload-sessions.ts";
+import type { StoredEntry } from "#storage/driver.ts";
+import { inBatches, repeatUntilDone } from "./batches.ts";
+import type { RegistryCore } from "./context.ts";
+import { selectOrphanedCopies, selectOrphanedSegments } from "./orphan.ts";
+
+/** What a pass may be told. */
+export interface GcOptions {
+  /**
+   * Replaces the waiting times for unreferenced and condemned blobs, links and orphaned bytes; 0 waits for nothing. The undo window of
+   * deletions and the life of upload sessions stay as they are.
+   */
+  readonly graceMs?: number | undefined;
+}
+
+/** What a pass did. */
+export interface GcReport {
+  readonly expiredUploads: number;
+  /** Rows of deletions that can no longer be undone. */
+  readonly purgedTombstones: number;
+  readonly droppedLinks: number;
+  readonly condemnedBlobs: number;
+  /** Condemned blobs that became `gone`. */
+  readonly killedBlobs: number;
+  /** Stored copies deleted because their blob is gone. */
+  readonly deletedCopies: number;
+  readonly orphanedCopies: number;
+  readonly orphanedSegments: number;
+  /** Bytes of the orphaned copies and segments. */
+  readonly orphanedBytes: number;
+  /** What the driver could not delete now; the next pass tries again. */
+  readonly failures: number;
+  readonly durationMs: number;
+}
+
+/** Rows in one transaction, entries in one question. Small: a push waits behind it on SQLite. */
+const batchSize = 200;
+
+interface Waits {
+  readonly now: number;
+  readonly tombstoneMs: number;
+  readonly linkMs: number;
+  readonly unreferencedMs: number;
+  readonly condemnedMs: number;
+  readonly ignoreGrace: boolean;
+}
+
+/** Runs one pass to its end. Failures of the driver are counted and logged; a failure of the metadata ends the pass. */
+export async function runGarbageCollection(core: RegistryCore, options: GcOptions = {}): Promise<GcReport> {
+  const startedAt = core.clock.now();
+  const waits = waitsFor(core, options, startedAt);
+  const { metadata } = core;
+  const failures: FailureCount = { count: 0 };
+  const expiredUploads = await repeatUntilDone(() => endExpiredUploads(core, waits.now, failures));
+  const deletedBefore = waits.now - waits.tombstoneMs;
+  const purgedTombstones = await repeatUntilDone(() => garbage.purgeTombstones(metadata, { deletedBefore, limit: batchSize }));
+  // A link carries the end of its own grace; a shorter one is asked for by looking from a later moment.
+  const linkNow = waits.now + Math.max(0, core.limits.linkGraceMs - waits.linkMs);
+  const droppedLinks = await repeatUntilDone(() =>
+    garbage.dropStaleLinks(metadata, { now: linkNow, limit: batchSize, ignoreGrace: waits.ignoreGrace }),
+  );
+  const condemnedBlobs = await repeatUntilDone(() =>
+    garbage.condemnBlobs(metadata, { unreferencedSince: waits.now - waits.unreferencedMs, now: waits.now, limit: batchSize }),
+  );
+  const condemnedBefore = waits.now - waits.condemnedMs;
+  const killedBlobs = await repeatUntilDone(() => garbage.killBlobs(metadata, { condemnedBefore, limit: batchSize }));
+  const deletedCopies = await deleteGoneCopies(core, failures);
+  const copies = await sweep(core, core.storage.listStored(), waits, selectOrphanedCopies, (key) => core.storage.delete(key), failures);
+  const segments = await sweep(
+    core,
+    core.storage.listSegments(),
+    waits,
+    selectOrphanedSegments,
+    (key) => core.storage.deleteSegment(key),
+    failures,
+  );
+  const report: GcReport = {
+    expiredUploads,
+    purgedTombstones,
+    droppedLinks,
+    condemnedBlobs,
+    killedBlobs,
+    deletedCopies,
+    orphanedCopies: copies.count,
+    orphanedSegments: segments.count,
+    orphanedBytes: copies.bytes + segments.bytes,
+    failures: failures.count,
+    durationMs: core.clock.now() - startedAt,
+  };
+  core.log.info({ ...report }, "garbage collection finished");
+  return report;
+}
+
+function waitsFor({ limits }: RegistryCore, { graceMs }: GcOptions, now: number): Waits {
+  return {
+    now,
+    tombstoneMs: limits.undoMs,
+    linkMs: graceMs ?? limits.linkGraceMs,
+    unreferencedMs: graceMs ?? limits.unreferencedGraceMs,
+    condemnedMs: Math.min(graceMs ?? limits.condemnedMs, limits.condemnedMs),
+    ignoreGrace: graceMs === 0,
+  };
+}
+
+interface FailureCount {
+  count: number;
+}
+
+/** Ends a batch of expired sessions, except those that this process is writing to at the moment. */
+async function endExpiredUploads(core: RegistryCore, now: number, failures: FailureCount): Promise<number> {
+  const expired = await garbage.listExpiredUploads(core.metadata, { now, limit: batchSize });
+  let ended = 0;
+  for (const { uploadId } of expired) {
+    if (core.uploads.isReserved(uploadId)) continue;
+    const segmentKeys = await deleteUploadSession(core.metadata, uploadId);
+    core.uploads.forget(uploadId);
+    for (const key of segmentKeys ?? []) await attempt(core, failures, key, () => core.storage.deleteSegment(key));
+    ended += 1;
+  }
+  return ended;
+}
+
+/** Deletes the bytes first and the row second: a crash in between deletes them again, which is no error. */
+async function deleteGoneCopies(core: RegistryCore, failures: FailureCount): Promise<number> {
+  let deleted = 0;
+  let after = 0;
+  await repeatUntilDone(async () => {
+    // Goes on behind a copy that cannot be deleted: it must not hold up the others.
+    const gone = await garbage.listGone(core.metadata, { limit: batchSize, after });
+    for (const { blobId, storageKey } of gone) {
+      after = blobId;
+      if (!(await attempt(core, failures, storageKey, () => core.storage.delete(storageKey)))) continue;
+      await garbage.forgetGone(core.metadata, blobId);
+      deleted += 1;
+    }
+    return gone.length;
+  });
+  return deleted;
+}
+
+type SelectOrphans = (core: RegistryCore, entries: readonly StoredEntry[]) => Promise<readonly StoredEntry[]>;
+
+/** Goes once over what the driver holds and deletes what is old enough and belongs to nobody. */
+async function sweep(
+  core: RegistryCore,
+  entries: AsyncIterable<StoredEntry>,
+  waits: Waits,
+  selectOrphans: SelectOrphans,
+  remove: (key: string) => Promise<void>,
+  failures: FailureCount,
+): Promise<{ readonly count: number; readonly bytes: number }> {
+  let count = 0;
+  let bytes = 0;
+  for await (const batch of inBatches(entries, batchSize)) {
+    const old = waits.ignoreGrace ? batch : batch.filter((entry) => entry.modifiedAt <= waits.now - waits.unreferencedMs);
+    for (const { key, sizeBytes } of await selectOrphans(core, old)) {
+      if (!(await attempt(core, failures, key, () => remove(key)))) continue;
+      count += 1;
+      bytes += sizeBytes;
+    }
+  }
+  return { count, bytes };
+}
+
+async function attempt(core: RegistryCore, failures: FailureCount, key: string, work: () => Promise<void>): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    failures.count += 1;
+    core.log.warn({ error: String(error), key }, "garbage could not be deleted");
+    return false;
+  }
+}

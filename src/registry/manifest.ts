@@ -1,0 +1,220 @@
+import type { Manifest } from "#metadata/manifests.ts";
+import * as manifests from "#metadata/manifests.ts";
+import type { Digest } from "#oci/digest.ts";
+import { digestAlgorithm, digestOf } from "#oci/digest.ts";
+import type { Descriptor, ParsedManifest } from "#oci/manifest.ts";
+import { parseManifest } from "#oci/manifest.ts";
+import { isNonDistributable } from "#oci/media-type.ts";
+import type { Reference } from "#oci/reference.ts";
+import type { RepositoryName } from "#oci/repository-name.ts";
+import type { Tag } from "#oci/tag.ts";
+import type { RegistryContext, RegistryRef } from "./context.ts";
+import { refuse } from "./errors.ts";
+import { manifestBytes } from "./manifest-bytes.ts";
+import { getRepository } from "./repository.ts";
+import { authorOf, repositoryDetail, repositoryKey } from "./scope.ts";
+
+export { describeManifests, getManifests, listManifestTags, listManifests, removeManifests } from "./manifest-batch.ts";
+
+/** What a client learns of a manifest without its bytes. */
+export interface ManifestFacts {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly sizeBytes: number;
+}
+
+/** A manifest as it was pushed, byte for byte. */
+export interface StoredManifest extends ManifestFacts {
+  readonly bytes: Uint8Array;
+}
+
+/** What is pushed, and by which door. */
+export interface NewManifest {
+  readonly bytes: Uint8Array;
+  /** As the request declares it; the body may name it too, and then both must agree. */
+  readonly mediaType?: string | undefined;
+  /** When given, the bytes must have it. */
+  readonly digest?: Digest | undefined;
+  readonly tags: readonly Tag[];
+  /** On the data plane an identical push is accepted again, and sparse indexes may be allowed; ECR's API refuses both. */
+  readonly plane: "oci" | "ecr";
+}
+
+/** What became of a push. */
+export interface PutManifestResult {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly subject?: Digest;
+  readonly tags: readonly Tag[];
+}
+
+const scanFailure = "No scan engine is installed in this registry.";
+/** References looked up in one statement. */
+const lookupBatch = 100;
+
+/** The manifest that a tag or digest names. Throws `repository-not-found`, `manifest-not-found`. */
+export async function getManifest(
+  ctx: RegistryContext,
+  registry: RegistryRef,
+  name: RepositoryName,
+  reference: Reference,
+): Promise<StoredManifest> {
+  const manifest = await requireManifest(ctx, registry, name, reference);
+  const bytes = await manifestBytes(ctx, manifest.manifestId);
+  if (bytes === undefined) return refuseMissing(registry, name, reference);
+  return { ...factsOf(manifest), bytes };
+}
+
+/** Like {@link getManifest} without reading the bytes. */
+export async function findManifestFacts(
+  ctx: RegistryContext,
+  registry: RegistryRef,
+  name: RepositoryName,
+  reference: Reference,
+): Promise<ManifestFacts> {
+  return factsOf(await requireManifest(ctx, registry, name, reference));
+}
+
+async function requireManifest(ctx: RegistryContext, registry: RegistryRef, name: RepositoryName, reference: Reference): Promise<Manifest> {
+  const { repository, manifest } = await manifests.findManifest(ctx.core.metadata, repositoryKey(registry, name), reference);
+  if (repository === undefined) return refuse("repository-not-found", repositoryDetail(registry, name));
+  return manifest ?? refuseMissing(registry, name, reference);
+}
+
+function refuseMissing(registry: RegistryRef, name: RepositoryName, reference: Reference): never {
+  const which = reference.kind === "tag" ? { tag: reference.tag } : { digest: reference.digest };
+  return refuse("manifest-not-found", { ...repositoryDetail(registry, name), ...which });
+}
+
+function factsOf({ digest, mediaType, sizeBytes }: Manifest): ManifestFacts {
+  return { digest: digest as Digest, mediaType, sizeBytes };
+}
+
+/**
+ * Stores a manifest and moves the tags onto it, in one step. Throws `repository-not-found`, `manifest-too-large`, `manifest-invalid`,
+ * `digest-mismatch`, `manifest-blobs-missing`, `manifest-children-missing`, `tag-immutable`, `limit-exceeded`, and on ECR's plane
+ * `manifest-exists` for what is there already.
+ */
+export async function putManifest(
+  ctx: RegistryContext,
+  registry: RegistryRef,
+  name: RepositoryName,
+  input: NewManifest,
+): Promise<PutManifestResult> {
+  const { limits, metadata } = ctx.core;
+  const { bytes, tags, plane } = input;
+  if (bytes.byteLength > limits.manifestBytes) return refuse("manifest-too-large", { limitBytes: limits.manifestBytes });
+  const digest = checkDigest(input);
+  const manifest = readManifest(input);
+  const { mediaType, kind, config, subject, artifactType, annotations } = manifest;
+  const outcome = await manifests.putManifest(metadata, {
+    key: repositoryKey(registry, name),
+    digest,
+    mediaType,
+    kind,
+    bytes,
+    ...(config !== undefined && { config: contentReference(config) }),
+    layers: manifest.layers.filter((layer) => !isNonDistributable(layer.mediaType)).map(contentReference),
+    children: manifest.children.map(contentReference),
+    ...(subject !== undefined && { subjectDigest: subject.digest }),
+    ...(artifactType !== undefined && { artifactType }),
+    ...(annotations !== undefined && { annotations }),
+    contentSizeBytes: kind === "index" ? await largestChild(ctx, registry, name, manifest) : manifest.contentSizeBytes,
+    tags,
+    allowMissingChildren: plane === "oci" && limits.allowSparseIndexes,
+    whenSame: plane === "oci" ? "accept" : "refuse",
+    maxManifests: limits.manifestsPerRepository,
+    maxTagsPerManifest: limits.tagsPerManifest,
+    ...(kind === "image" && { scanFailure }),
+    author: authorOf(ctx),
+  });
+  if (outcome.outcome !== "stored") return refusePut(ctx, registry, name, digest, tags, outcome);
+  return { digest, mediaType, tags, ...(subject !== undefined && { subject: subject.digest }) };
+}
+
+/** The digest under which the bytes are stored: SHA-256, or the one asked for if the bytes have it. */
+function checkDigest({ bytes, digest: expected }: NewManifest): Digest {
+  const actual = digestOf(expected === undefined ? "sha256" : digestAlgorithm(expected), bytes);
+  if (expected !== undefined && actual !== expected) return refuse("digest-mismatch", { expected, actual });
+  return actual;
+}
+
+function readManifest({ bytes, mediaType }: NewManifest): ParsedManifest {
+  const result = parseManifest(bytes, mediaType);
+  return result.ok ? result.value : refuse("manifest-invalid", { problem: result.problem });
+}
+
+function contentReference({ digest, mediaType, sizeBytes }: Descriptor): manifests.ContentReference {
+  return { digest, mediaType, sizeBytes };
+}
+
+/** ECR states the size of an index as that of its largest child. Children never change, so reading them before the transaction is safe. */
+async function largestChild(ctx: RegistryContext, registry: RegistryRef, name: RepositoryName, index: ParsedManifest): Promise<number> {
+  const { repositoryId } = await getRepository(ctx, registry, name);
+  const digests = [...new Set(index.children.map((child) => child.digest))];
+  let largest = 0;
+  for (let start = 0; start < digests.length; start += lookupBatch) {
+    const batch = digests.slice(start, start + lookupBatch).map((digest) => ({ digest }));
+    const children = await manifests.findManifestsWithTags(ctx.core.metadata, repositoryId, batch);
+    for (const child of children) largest = Math.max(largest, child?.contentSizeBytes ?? 0);
+  }
+  return largest;
+}
+
+function refusePut(
+  ctx: RegistryContext,
+  registry: RegistryRef,
+  name: RepositoryName,
+  digest: Digest,
+  tags: readonly Tag[],
+  outcome: Exclude<manifests.PutManifestOutcome, { readonly outcome: "stored" }>,
+): never {
+  const detail = repositoryDetail(registry, name);
+  const where = `the repository with name '${name}' in registry with id '${registry.accountId}'`;
+  switch (outcome.outcome) {
+    case "repository-not-found":
+      return refuse("repository-not-found", detail);
+    case "blobs-missing":
+      return refuse("manifest-blobs-missing", { ...detail, digests: outcome.digests });
+    case "children-missing":
+      return refuse("manifest-children-missing", { ...detail, digests: outcome.digests });
+    case "tag-immutable":
+      return refuse("tag-immutable", { ...detail, tag: outcome.tag });
+    case "same":
+      return refuse("manifest-exists", { ...detail, digest, ...(tags[0] !== undefined && { tag: tags[0] }) });
+    case "limit": {
+      const { manifestsPerRepository, tagsPerManifest } = ctx.core.limits;
+      const message =
+        outcome.which === "manifests"
+          ? `T${where.slice(1)} already has the maximum allowed number of images which is '${manifestsPerRepository}'`
+          : `Adding tag '${tags[0] ?? ""}' to an image in ${where} exceeds the maximum allowed number of tags per image which is '${tagsPerManifest}'`;
+      return refuse("limit-exceeded", { message });
+    }
+  }
+}
+
+/** Deletes a manifest with its tags (data plane): its referrers stay and stay listed. Throws `repository-not-found`, `manifest-not-found`, `manifest-referenced`. */
+export async function deleteManifest(ctx: RegistryContext, registry: RegistryRef, name: RepositoryName, digest: Digest): Promise<void> {
+  const detail = repositoryDetail(registry, name);
+  const input = { key: repositoryKey(registry, name), digest, withReferrers: false, author: authorOf(ctx) };
+  const result = await manifests.deleteManifest(ctx.core.metadata, input);
+  if (result.outcome === "repository-not-found") refuse("repository-not-found", detail);
+  if (result.outcome === "not-found") refuse("manifest-not-found", { ...detail, digest });
+  if (result.outcome === "referenced") refuse("manifest-referenced", { ...detail, digest, parents: result.parents });
+}
+
+/** Deletes a tag (data plane): its manifest stays, untagged. Throws `repository-not-found`, `manifest-not-found`. */
+export async function deleteTag(ctx: RegistryContext, registry: RegistryRef, name: RepositoryName, tag: Tag): Promise<void> {
+  const detail = repositoryDetail(registry, name);
+  const result = await manifests.deleteTag(ctx.core.metadata, {
+    key: repositoryKey(registry, name),
+    tag,
+    lastTagDeletesManifest: false,
+    withReferrers: false,
+    author: authorOf(ctx),
+  });
+  if (result.outcome === "deleted") return;
+  if (result.outcome === "repository-not-found") refuse("repository-not-found", detail);
+  if (result.outcome === "referenced") refuse("manifest-referenced", { ...detail, digest: result.digest, parents: result.parents });
+  refuse("manifest-not-found", { ...detail, tag });
+}

@@ -1,0 +1,86 @@
+/** Commands that write, as plain data in and plain data out: run by the server over its control socket, or by the command line when no server runs. */
+import { resetRootKey } from "#access/root-key.ts";
+import { parseRepositoryName } from "#oci/repository-name.ts";
+import type { RepositoryName } from "#oci/repository-name.ts";
+import type { RegistryContext, RegistryRef } from "#registry/context.ts";
+import { RegistryError } from "#registry/errors.ts";
+import { runGarbageCollection } from "#registry/gc.ts";
+import { purge, restore } from "#registry/undo.ts";
+import { z } from "zod";
+import type { Foundation } from "./assemble.ts";
+import type { Settings } from "./settings.ts";
+
+const target = z.object({
+  account: z
+    .string()
+    .regex(/^\d{12}$/)
+    .optional(),
+  region: z.string().max(64).optional(),
+  repository: z.string().max(256),
+  tag: z.string().max(128).optional(),
+  digest: z.string().max(256).optional(),
+});
+
+const commands = {
+  gc: {
+    input: z.object({ graceMs: z.number().int().min(0).optional() }),
+    run: ({ core }: Foundation, _settings: Settings, input: { graceMs?: number | undefined }) =>
+      runGarbageCollection(core, input.graceMs === undefined ? {} : { graceMs: input.graceMs }),
+  },
+  restore: {
+    input: target,
+    run: (foundation: Foundation, settings: Settings, input: z.infer<typeof target>) => applyUndo(restore, foundation, settings, input),
+  },
+  purge: {
+    input: target,
+    run: (foundation: Foundation, settings: Settings, input: z.infer<typeof target>) => applyUndo(purge, foundation, settings, input),
+  },
+  "root-reset": {
+    input: z.object({}),
+    run: ({ core, access: _access }: Foundation, settings: Settings) =>
+      resetRootKey({ metadata: core.metadata, sealer: core.sealer, clock: core.clock, random: core.random, accountId: settings.account }),
+  },
+} as const;
+
+/** Name of a command. */
+export type CommandName = keyof typeof commands;
+
+/** Runs a command. Throws an Error whose message is meant for the person who typed it. */
+export async function runCommand(foundation: Foundation, settings: Settings, name: string, input: unknown): Promise<unknown> {
+  if (!Object.hasOwn(commands, name)) throw new Error(`unknown command '${name}'`);
+  const command = commands[name as CommandName];
+  const parsedInput = command.input.safeParse(input);
+  if (!parsedInput.success)
+    throw new Error(parsedInput.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
+  const run = command.run as (foundation: Foundation, settings: Settings, input: unknown) => Promise<unknown>;
+  return run(foundation, settings, parsedInput.data);
+}
+
+type UndoOperation = (
+  ctx: RegistryContext,
+  registry: RegistryRef,
+  name: RepositoryName,
+  what: { tag?: string; digest?: string },
+) => Promise<unknown>;
+
+async function applyUndo(
+  operation: UndoOperation,
+  { core }: Foundation,
+  settings: Settings,
+  input: z.infer<typeof target>,
+): Promise<unknown> {
+  const name = parseRepositoryName(input.repository);
+  if (!name.ok) throw new Error(name.problem);
+  const registry = { accountId: input.account ?? settings.account, region: input.region ?? settings.region };
+  const actor = { accountId: registry.accountId, principalId: registry.accountId, arn: `arn:aws:iam::${registry.accountId}:root` };
+  const ctx: RegistryContext = { core, actor, requestId: core.random.uuid() };
+  try {
+    return await operation(ctx, registry, name.value, {
+      ...(input.tag !== undefined && { tag: input.tag }),
+      ...(input.digest !== undefined && { digest: input.digest }),
+    });
+  } catch (error) {
+    if (error instanceof RegistryError) throw new Error(`${error.refusal.kind}: ${JSON.stringify(error.refusal.detail)}`, { cause: error });
+    throw error;
+  }
+}

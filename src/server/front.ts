@@ -1,0 +1,161 @@
+/**
+ * The front door: one port, many faces. It gives each request its id, finds out who is really asking and under which name,
+ * picks the plane that answers, and writes the access log and the metrics when the answer is out. It knows no registry rule.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Clock } from "#std/clock.ts";
+import type { Exchange, ExchangeNotes } from "#std/exchange.ts";
+import type { Log } from "#std/log.ts";
+import type { Random } from "#std/random.ts";
+import type { Metrics } from "./metrics.ts";
+import type { AddressSet } from "./settings.ts";
+
+/** A plane: answers an exchange completely, and never rejects for what a client did. */
+export type Plane = (exchange: Exchange) => Promise<void>;
+
+/** What the front door needs. */
+export interface FrontOptions {
+  /** `/v2/…` and `/download/…`. */
+  readonly distribution: Plane;
+  /** `POST /` and signed `GET /`. */
+  readonly api: Plane;
+  /** `/`, `/healthz`, `/readyz`, `/metrics`. */
+  readonly pages: Plane;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly trustedProxies: AddressSet;
+  readonly scheme: "http" | "https";
+  /** In `--dev` an unknown Host is refused: a web page must not reach this server through a name of its own. */
+  readonly hostIsKnown: ((host: string | undefined) => boolean) | undefined;
+}
+
+/** Makes the listener for `request` and `checkContinue`. */
+export function createFront(options: FrontOptions): (request: IncomingMessage, response: ServerResponse) => void {
+  return (request, response) => {
+    const exchange = new HttpExchange(request, response, options);
+    options.metrics.started();
+    response.once("close", () => exchange.finished());
+    response.setHeader("x-amzn-requestid", exchange.requestId);
+    void answer(exchange, options);
+  };
+}
+
+async function answer(exchange: HttpExchange, options: FrontOptions): Promise<void> {
+  try {
+    if (options.hostIsKnown?.(exchange.host) === false) {
+      exchange.note({ route: "unknown-host" });
+      respondJson(exchange.response, 421, { message: "This server runs with --dev and answers only to the names it was started for." });
+      return;
+    }
+    await planeOf(exchange.request, options)(exchange);
+  } catch (error) {
+    options.log.error({ requestId: exchange.requestId, error: describeError(error) }, "request failed");
+    if (exchange.response.headersSent) exchange.response.destroy();
+    else respondJson(exchange.response, 500, { message: `Internal failure. Request id: ${exchange.requestId}` });
+  }
+}
+
+function planeOf(request: IncomingMessage, options: FrontOptions): Plane {
+  const target = request.url ?? "/";
+  if (target.startsWith("/v2/") || target === "/v2" || target.startsWith("/v2?") || target.startsWith("/download/"))
+    return options.distribution;
+  const atRoot = target === "/" || target.startsWith("/?");
+  if (atRoot && (request.method === "POST" || target.includes("Action="))) return options.api;
+  return options.pages;
+}
+
+/** Answers with a small JSON body. */
+export function respondJson(response: ServerResponse, status: number, body: unknown): void {
+  const text = JSON.stringify(body);
+  response.writeHead(status, { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(text) });
+  response.end(text);
+}
+
+/** An error for the log: name, message and stack, nothing of the request. */
+export function describeError(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? `${error.name}: ${error.message}`) : String(error);
+}
+
+class HttpExchange implements Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly requestId: string;
+  readonly host: string | undefined;
+  readonly scheme: "http" | "https";
+  readonly remoteAddress: string;
+  #notes: ExchangeNotes = {};
+  readonly #options: FrontOptions;
+  readonly #startedAt: number;
+  readonly #bytesReadBefore: number;
+  readonly #bytesWrittenBefore: number;
+
+  constructor(request: IncomingMessage, response: ServerResponse, options: FrontOptions) {
+    this.request = request;
+    this.response = response;
+    this.#options = options;
+    this.#startedAt = performance.now();
+    this.requestId = options.random.uuid();
+    const peer = request.socket.remoteAddress ?? "";
+    const viaProxy = peer !== "" && options.trustedProxies.contains(peer);
+    this.remoteAddress = viaProxy ? clientBehind(request, peer, options.trustedProxies) : peer;
+    this.host = (viaProxy ? lastOf(request.headers["x-forwarded-host"]) : undefined) ?? request.headers.host;
+    const forwardedScheme = viaProxy ? lastOf(request.headers["x-forwarded-proto"]) : undefined;
+    this.scheme = forwardedScheme === "https" || forwardedScheme === "http" ? forwardedScheme : options.scheme;
+    this.#bytesReadBefore = request.socket.bytesRead;
+    this.#bytesWrittenBefore = request.socket.bytesWritten;
+  }
+
+  note(notes: ExchangeNotes): void {
+    this.#notes = { ...this.#notes, ...notes };
+  }
+
+  finished(): void {
+    const { request, response } = this;
+    const seconds = (performance.now() - this.#startedAt) / 1000;
+    const route = this.#notes.route ?? "other";
+    const complete = response.writableFinished;
+    // 499 is what proxies write for a client that went away before its answer was out.
+    const status = complete ? response.statusCode : 499;
+    const receivedBytes = Math.max(0, request.socket.bytesRead - this.#bytesReadBefore);
+    const sentBytes = Math.max(0, request.socket.bytesWritten - this.#bytesWrittenBefore);
+    this.#options.metrics.finished({ route, status, seconds, receivedBytes, sentBytes });
+    this.#options.log.info(
+      {
+        requestId: this.requestId,
+        remote: this.remoteAddress,
+        method: request.method,
+        path: loggedPath(request.url ?? ""),
+        status,
+        milliseconds: Math.round(seconds * 1e4) / 10,
+        sentBytes,
+        ...this.#notes,
+      },
+      "request",
+    );
+  }
+}
+
+/** The path without its query (upload states, presigned signatures) and without a download ticket: those are credentials. */
+function loggedPath(target: string): string {
+  if (target.startsWith("/download/")) return "/download/…";
+  const end = target.indexOf("?");
+  return (end === -1 ? target : target.slice(0, end)).slice(0, 300);
+}
+
+/** The right-most entry that no trusted proxy wrote about itself; entries further left are the client's own claim. */
+function clientBehind(request: IncomingMessage, peer: string, trusted: AddressSet): string {
+  const hops = String(request.headers["x-forwarded-for"] ?? "")
+    .split(",")
+    .map((hop) => hop.trim())
+    .filter((hop) => hop !== "");
+  for (const hop of hops.reverse()) if (!trusted.contains(hop)) return hop;
+  return peer;
+}
+
+function lastOf(header: string | string[] | undefined): string | undefined {
+  const text = Array.isArray(header) ? header.at(-1) : header;
+  const last = text?.split(",").at(-1)?.trim();
+  return last === "" ? undefined : last;
+}

@@ -1,0 +1,253 @@
+/**
+ * A whole registry in the test's own process: real SQLite in a temporary folder, the memory driver, both planes, on a random loopback
+ * port with signatures and tokens checked. Plus the smallest HTTP client that hides nothing: no redirects, no normalized paths.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { Agent, createServer, request as httpRequest } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createAccess, issueToken, principalStillActive } from "#access/access.ts";
+import type { Access } from "#access/access.ts";
+import type { Principal } from "#access/principal.ts";
+import { ensureRootKey } from "#access/root-key.ts";
+import { createApi } from "#api/pipeline.ts";
+import { createDistribution } from "#distribution/pipeline.ts";
+import { openDatabase } from "#metadata/database.ts";
+import { parseRepositoryName } from "#oci/repository-name.ts";
+import { createAddressing } from "#registry/addressing.ts";
+import type { Addressing } from "#registry/addressing.ts";
+import type { RegistryContext, RegistryCore } from "#registry/context.ts";
+import type { Limits } from "#registry/limits.ts";
+import { defaultLimits } from "#registry/limits.ts";
+import { createManifestCache } from "#registry/manifest-cache.ts";
+import { createRepository } from "#registry/repository.ts";
+import type { NewRepository } from "#registry/repository.ts";
+import { createUploadHashes } from "#registry/upload-hashes.ts";
+import { makeInstanceKey } from "#sealing/instance-key.ts";
+import { createSealer } from "#sealing/sealer.ts";
+import { createByteBudget } from "#std/byte-budget.ts";
+import { systemClock } from "#std/clock.ts";
+import type { Exchange, ExchangeNotes } from "#std/exchange.ts";
+import type { Log } from "#std/log.ts";
+import { systemRandom } from "#std/random.ts";
+import type { StorageDriver } from "#storage/driver.ts";
+import { createMemoryDriver } from "#storage/memory.ts";
+
+/** A request as the test wants it on the wire. */
+export interface RequestOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  /** A buffer is announced by Content-Length; an array is sent in chunks, one write each. */
+  readonly body?: Uint8Array | string | readonly Uint8Array[];
+  /** `null`: none. Default: the default account's token. */
+  readonly authorization?: string | null;
+  readonly agent?: Agent;
+}
+
+/** An answer, read to its end. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** All values of a header, line by line. */
+  lines(name: string): readonly string[];
+  readonly body: Buffer;
+  json(): any;
+  /** The code of the first OCI error. */
+  readonly code: string | undefined;
+  readonly message: string | undefined;
+}
+
+/** A running registry. */
+export interface RegistryServer {
+  /** `http://127.0.0.1:<port>` */
+  readonly url: string;
+  /** `127.0.0.1:<port>` */
+  readonly host: string;
+  readonly accountId: string;
+  readonly region: string;
+  readonly core: RegistryCore;
+  readonly access: Access;
+  readonly addressing: Addressing;
+  readonly principal: Principal;
+  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
+  /** The password of `docker login -u AWS`. */
+  readonly token: string;
+  /** An Authorization header, for another region or principal when told so. */
+  authorization(options?: { readonly region?: string; readonly principal?: Principal }): string;
+  /** Makes an account with a root key of its own. */
+  addAccount(accountId: string): Promise<Principal>;
+  createRepository(name: string, options?: NewRepository): Promise<void>;
+  request(method: string, target: string, options?: RequestOptions): Promise<Answer>;
+  /** Moves the server's clock. */
+  advance(milliseconds: number): void;
+  /** What was logged as an error; a test that expects none says so. */
+  readonly errors: readonly unknown[];
+  /** What the planes noted, one entry a request. */
+  readonly notes: readonly ExchangeNotes[];
+  close(): Promise<void>;
+}
+
+/** What a test may change. */
+export interface RegistryServerOptions {
+  readonly limits?: Partial<Limits>;
+  readonly regions?: readonly string[];
+  readonly domain?: string;
+  readonly storage?: (driver: StorageDriver) => StorageDriver;
+}
+
+const accountId = "123456789012";
+const region = "eu-central-1";
+
+/** Starts a registry. Close it, or the test run does not end. */
+export async function startRegistryServer(options: RegistryServerOptions = {}): Promise<RegistryServer> {
+  const folder = await mkdtemp(join(tmpdir(), "supercargo-test-"));
+  const errors: unknown[] = [];
+  const notes: ExchangeNotes[] = [];
+  let movedMs = 0;
+  const clock = { now: () => systemClock.now() + movedMs };
+  const log: Log = { debug() {}, info() {}, warn() {}, error: (fields) => void errors.push(fields) };
+  const random = systemRandom;
+  const sealer = createSealer([makeInstanceKey(random)], random);
+  const metadata = await openDatabase({ kind: "sqlite", file: join(folder, "registry.sqlite") }, { log });
+  const driver = createMemoryDriver({ clock });
+  const core: RegistryCore = {
+    metadata,
+    storage: options.storage?.(driver) ?? driver,
+    clock,
+    random,
+    sealer,
+    log,
+    limits: { ...defaultLimits, ...options.limits },
+    manifests: createManifestCache(16_777_216),
+    uploads: createUploadHashes(),
+  };
+  const regions = options.regions ?? [region, "us-east-1"];
+  const access = createAccess({ metadata, sealer, clock, random, log, dev: false, defaultAccountId: accountId, regions });
+  const addAccount = async (id: string): Promise<{ principal: Principal; secretAccessKey: string }> => {
+    const { created } = await ensureRootKey({ metadata, sealer, clock, random, accountId: id }, {});
+    if (created === undefined) throw new Error(`account ${id} exists`);
+    const principal = await principalStillActive(access, { principalId: id, accessKeyId: created.accessKeyId });
+    if (principal === undefined) throw new Error(`the root key of ${id} does not work`);
+    return { principal, secretAccessKey: created.secretAccessKey };
+  };
+  const { principal, secretAccessKey } = await addAccount(accountId);
+  const listener = createServer({ highWaterMark: 262_144 });
+  await new Promise<void>((resolve) => void listener.listen(0, "127.0.0.1", resolve));
+  const { port } = listener.address() as AddressInfo;
+  const addressing = createAddressing({ defaultRegistry: { accountId, region }, regions, domain: options.domain, port, scheme: "http" });
+  const distribution = createDistribution({ core, access, addressing });
+  const api = createApi({ core, access, addressing, budget: createByteBudget(67_108_864) });
+  const serve = (request: IncomingMessage, response: ServerResponse): void => {
+    const exchange = new TestExchange(request, response, random.uuid(), notes);
+    response.setHeader("x-amzn-requestid", exchange.requestId);
+    const isData = /^\/(?:v2(?:[/?]|$)|download\/)/.test(request.url ?? "");
+    void (isData ? distribution : api)(exchange).catch((error: unknown) => {
+      errors.push(error);
+      response.destroy();
+    });
+  };
+  listener.on("request", serve).on("checkContinue", serve);
+  const host = `127.0.0.1:${port}`;
+  const agent = new Agent({ keepAlive: true });
+  const authorization: RegistryServer["authorization"] = (asked = {}) =>
+    `Basic ${Buffer.from(`AWS:${issueToken(access, asked.principal ?? principal, asked.region ?? region).password}`).toString("base64")}`;
+  const context: RegistryContext = { core, actor: principal, requestId: "test" };
+  const token = issueToken(access, principal, region).password;
+  const ownAuthorization = authorization();
+  return {
+    url: `http://${host}`,
+    host,
+    accountId,
+    region,
+    core,
+    access,
+    addressing,
+    principal,
+    credentials: { accessKeyId: principal.accessKeyId, secretAccessKey },
+    token,
+    authorization,
+    addAccount: async (id) => (await addAccount(id)).principal,
+    async createRepository(name, repositoryOptions) {
+      const parsedName = parseRepositoryName(name);
+      if (!parsedName.ok) throw new Error(parsedName.problem);
+      await createRepository(context, { accountId, region }, parsedName.value, repositoryOptions);
+    },
+    request: (method, target, asked = {}) =>
+      exchangeWith({ host: "127.0.0.1", port, agent, authorization: ownAuthorization }, method, target, asked),
+    advance(milliseconds) {
+      movedMs += milliseconds;
+    },
+    errors,
+    notes,
+    async close() {
+      agent.destroy();
+      listener.closeAllConnections();
+      await new Promise((resolve) => listener.close(resolve));
+      await metadata.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+class TestExchange implements Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly requestId: string;
+  readonly host: string | undefined;
+  readonly scheme = "http";
+  readonly remoteAddress = "127.0.0.1";
+
+  constructor(request: IncomingMessage, response: ServerResponse, requestId: string, notes: ExchangeNotes[]) {
+    this.request = request;
+    this.response = response;
+    this.requestId = requestId;
+    this.host = request.headers.host;
+    let noted: ExchangeNotes = {};
+    this.note = (more) => void (noted = { ...noted, ...more });
+    response.once("close", () => void notes.push(noted));
+  }
+
+  readonly note: (notes: ExchangeNotes) => void;
+}
+
+interface Peer {
+  readonly host: string;
+  readonly port: number;
+  readonly agent: Agent;
+  readonly authorization: string;
+}
+
+function exchangeWith(peer: Peer, method: string, target: string, options: RequestOptions): Promise<Answer> {
+  const { body, agent = peer.agent, authorization = peer.authorization } = options;
+  const headers: Record<string, string> = { ...options.headers };
+  if (authorization !== null) headers["Authorization"] = authorization;
+  const whole = body === undefined || Array.isArray(body) ? undefined : Buffer.from(body as Uint8Array);
+  if (whole !== undefined) headers["Content-Length"] ??= String(whole.byteLength);
+  else if (body === undefined && ["POST", "PUT", "PATCH"].includes(method)) headers["Content-Length"] ??= "0";
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({ host: peer.host, port: peer.port, agent, method, path: target, headers });
+    request.once("error", reject).once("response", (response: IncomingMessage) => void readAnswer(response).then(resolve, reject));
+    if (Array.isArray(body)) for (const chunk of body) request.write(chunk);
+    request.end(whole);
+  });
+}
+
+async function readAnswer(response: IncomingMessage): Promise<Answer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk as Buffer);
+  const body = Buffer.concat(chunks);
+  const parse = (): any => JSON.parse(body.toString("utf8"));
+  const isJson = body.byteLength > 0 && (response.headers["content-type"] ?? "").includes("json");
+  const [first] = (isJson ? (parse()?.errors ?? []) : []) as { code?: string; message?: string }[];
+  const lines = (name: string): readonly string[] => response.headersDistinct[name.toLowerCase()] ?? [];
+  return {
+    status: response.statusCode ?? 0,
+    headers: response.headers,
+    lines,
+    body,
+    json: parse,
+    code: first?.code,
+    message: first?.message,
+  };
+}

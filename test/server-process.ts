@@ -1,0 +1,125 @@
+/** Starts the real server as its own process on a free loopback port with a data folder of its own, for journeys and faults. */
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** The root key that journeys give to the server. */
+export const rootKey = { accessKeyId: "AKIAJOURNEYROOTKEY00", secretAccessKey: "journey/Secret+Key0123456789abcdefghijkl" };
+
+/** How to start. */
+export interface ServerOptions {
+  readonly folder?: string;
+  readonly port?: number;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly nodeArguments?: readonly string[];
+  /** Runs the server under this command, for example `["strace", "-f", …]`. */
+  readonly wrapper?: readonly string[];
+}
+
+/** A running server process. */
+export interface ServerProcess {
+  readonly url: string;
+  readonly host: string;
+  readonly port: number;
+  readonly folder: string;
+  readonly child: ChildProcess;
+  /** For aws cli, boto3 and the SDKs. */
+  readonly awsEnvironment: Readonly<Record<string, string>>;
+  /** Standard output and error so far. */
+  output(): string;
+  /** Highest resident memory so far, in bytes (VmHWM). */
+  peakMemoryBytes(): number;
+  kill(signal: NodeJS.Signals): Promise<void>;
+  /** SIGTERM, wait, remove the data folder. */
+  close(): Promise<void>;
+}
+
+const root = new URL("..", import.meta.url).pathname;
+
+/** A loopback port that is free now. */
+export async function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once("error", reject);
+    probe.listen(0, "127.0.0.1", () => {
+      const { port } = probe.address() as AddressInfo;
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+/** Starts the server and waits until it is ready. Rejects with its output when it does not become ready in time. */
+export async function startServerProcess(options: ServerOptions = {}): Promise<ServerProcess> {
+  const folder = options.folder ?? mkdtempSync(join(tmpdir(), "supercargo-"));
+  const port = options.port ?? (await freePort());
+  const command = [...(options.wrapper ?? []), process.execPath, ...(options.nodeArguments ?? []), join(root, "src/cli/main.ts"), "serve"];
+  const environment: Record<string, string> = {
+    PATH: process.env["PATH"] ?? "",
+    HOME: process.env["HOME"] ?? "",
+    SUPERCARGO_DATA: folder,
+    SUPERCARGO_LISTEN: `127.0.0.1:${port}`,
+    SUPERCARGO_LOG_LEVEL: "warn",
+    SUPERCARGO_ROOT_ACCESS_KEY_ID: rootKey.accessKeyId,
+    SUPERCARGO_ROOT_SECRET_ACCESS_KEY: rootKey.secretAccessKey,
+    ...options.environment,
+  };
+  const child = spawn(command[0] ?? "", command.slice(1), { env: environment, cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+  let text = "";
+  child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  const scheme = environment["SUPERCARGO_TLS_CERT"] === undefined ? "http" : "https";
+  const url = `${scheme}://127.0.0.1:${port}`;
+  await waitUntilReady(url, child, () => text);
+  return {
+    url,
+    host: `localhost:${port}`,
+    port,
+    folder,
+    child,
+    awsEnvironment: {
+      AWS_ENDPOINT_URL: `${scheme}://localhost:${port}`,
+      AWS_REGION: "us-east-1",
+      AWS_DEFAULT_REGION: "us-east-1",
+      AWS_ACCESS_KEY_ID: rootKey.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: rootKey.secretAccessKey,
+      AWS_EC2_METADATA_DISABLED: "true",
+      AWS_PAGER: "",
+      AWS_MAX_ATTEMPTS: "1",
+      AWS_CONFIG_FILE: "/dev/null",
+      AWS_SHARED_CREDENTIALS_FILE: "/dev/null",
+    },
+    output: () => text,
+    peakMemoryBytes: () => Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1] ?? Number.NaN) * 1024,
+    async kill(signal) {
+      child.kill(signal);
+      await exited;
+    },
+    async close() {
+      if (child.exitCode === null && child.signalCode === null) child.kill("SIGTERM");
+      await Promise.race([exited, sleep(10_000)]);
+      child.kill("SIGKILL");
+      if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function waitUntilReady(url: string, child: ChildProcess, output: () => string): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  while (performance.now() < deadline) {
+    if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${output()}`);
+    const ready = await fetch(`${url}/readyz`).then(
+      (answer) => answer.ok,
+      () => false,
+    );
+    if (ready) return;
+    await sleep(20);
+  }
+  child.kill("SIGKILL");
+  throw new Error(`the server did not become ready:\n${output()}`);
+}
