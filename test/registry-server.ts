@@ -55,7 +55,8 @@ export interface Answer {
   json(): any;
   /** The code of the first OCI error. */
   readonly code: string | undefined;
-  readonly message: string | undefined;
+  /** Of the first OCI error; else empty. */
+  readonly message: string;
 }
 
 /** A running registry. */
@@ -248,6 +249,6 @@ async function readAnswer(response: IncomingMessage): Promise<Answer> {
     body,
     json: parse,
     code: first?.code,
-    message: first?.message,
+    message: first?.message ?? "",
   };
 }

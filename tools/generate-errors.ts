@@ -1,6 +1,6 @@
 /** Makes docs/generated/errors.md from the two total tables of refusals. */
 import { registryFaults } from "#api/errors.ts";
-import { ociFaults } from "#distribution/errors.ts";
+import { registryFaults as ociFaults } from "#distribution/errors.ts";
 import type { RegistryErrorKind } from "#registry/errors.ts";
 
 /** The reference page of everything the registry refuses, on both planes. */

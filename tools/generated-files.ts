@@ -9,7 +9,7 @@ import { generateSchema } from "./generate-schema.ts";
 export async function generatedFiles(): Promise<Map<string, string>> {
   return new Map([
     ...(await generateModels()),
-    ["docs/generated/api-coverage.md", generateApiCoverage()],
+    ...generateApiCoverage(),
     ["docs/generated/configuration.md", generateConfiguration()],
     ["docs/generated/errors.md", generateErrors()],
     ["docs/generated/schema.sql", await generateSchema()],

@@ -22,7 +22,7 @@ export interface KnownKey {
 }
 
 /** The scope of a signing key, as a signature names it. */
-export interface SigningScope {
+interface SigningScope {
   readonly scopeDate: string;
   readonly region: string;
   readonly service: string;

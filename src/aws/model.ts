@@ -65,13 +65,18 @@ export interface BlobShape {
   readonly max?: number;
 }
 
-/** Shapes without constraints. */
-export interface PlainShape {
-  readonly type: "boolean" | "timestamp";
+/** True or false. */
+export interface BooleanShape {
+  readonly type: "boolean";
+}
+
+/** A moment. */
+export interface TimestampShape {
+  readonly type: "timestamp";
 }
 
 /** Any shape of a model. */
-export type Shape = StructureShape | ListShape | MapShape | StringShape | NumberShape | BlobShape | PlainShape;
+export type Shape = StructureShape | ListShape | MapShape | StringShape | NumberShape | BlobShape | BooleanShape | TimestampShape;
 
 /** One operation of a service. */
 export interface Operation {

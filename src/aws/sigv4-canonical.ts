@@ -94,7 +94,8 @@ function decodePercent(text: string): string {
 /** The path is encoded as it came, so what the client had encoded is encoded twice; S3 alone does without. */
 function canonicalPath(path: string, normalize: boolean): string {
   if (path === "" || path === "/") return "/";
-  return (normalize ? normalizedPath(path) : path).split("/").map(encodePercent).join("/");
+  // What does not begin with a slash is no path but a proxy's form; it stays as it is, and no signature matches it.
+  return (normalize && path.startsWith("/") ? normalizedPath(path) : path).split("/").map(encodePercent).join("/");
 }
 
 function normalizedPath(path: string): string {

@@ -1,14 +1,13 @@
 /** Blobs on the wire: HEAD asks, GET sends bytes or a place to get them, DELETE removes. OCI distribution specification, "Pulling blobs". */
-import type { ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
 import { parseDigest } from "#oci/digest.ts";
 import type { Digest } from "#oci/digest.ts";
 import { checkBlob, deleteBlob, getBlob } from "#registry/blob.ts";
 import type { ReadableBlob } from "#registry/blob.ts";
 import { refuse } from "#registry/errors.ts";
+import { assert } from "#std/assert.ts";
 import { parseRange } from "#std/byte-range.ts";
 import type { ByteRange } from "#std/byte-range.ts";
-import type { StoredBytes } from "#storage/driver.ts";
 import { beginAnswer, send, sendHead } from "./answer.ts";
 import { leftoverOf } from "./body.ts";
 import type { RepositoryCall } from "./call.ts";
@@ -67,32 +66,45 @@ async function sendSpan(call: RepositoryCall, blob: ReadableBlob, span: ByteRang
   const headers = [...blobHeaders(call, blob.digest), "Content-Length", String(stored.sizeBytes), ...connectionHeaders(call)];
   if (span === undefined) beginAnswer(exchange, 200, headers);
   else beginAnswer(exchange, 206, [...headers, "Content-Range", contentRange(span, blob.sizeBytes)]);
-  await copy(call, stored, exchange.response, true);
+  if (stored.pipeTo === undefined) await pipeline(stored.stream, exchange.response);
+  else await stored.pipeTo(exchange.response);
 }
 
 /** Several spans of one blob as multipart/byteranges (RFC 9110 section 14.6); zstd:chunked pulls ask for these. */
 async function sendParts(call: RepositoryCall, blob: ReadableBlob, spans: readonly ByteRange[]): Promise<void> {
   const { exchange, context } = call;
+  const [firstSpan] = spans;
+  const first = await blob.open(firstSpan);
+  if (first.kind === "elsewhere") return redirect(call, blob, first.url);
   const boundary = context.core.random.bytes(16).toString("hex");
-  const heads = spans.map(
-    (span) => `--${boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: ${contentRange(span, blob.sizeBytes)}\r\n\r\n`,
-  );
   const end = `--${boundary}--\r\n`;
-  const spanBytes = spans.reduce((sum, span) => sum + span.last - span.first + 1 + "\r\n".length, 0);
-  const length = heads.reduce((sum, head) => sum + head.length, spanBytes + end.length);
-  for (const [index, span] of spans.entries()) {
-    const stored = await blob.open(span);
-    if (stored.kind === "elsewhere") return redirect(call, blob, stored.url);
-    if (index === 0) {
-      const [, , ...rest] = blobHeaders(call, blob.digest);
-      const type = `multipart/byteranges; boundary=${boundary}`;
-      beginAnswer(exchange, 206, ["Content-Type", type, ...rest, "Content-Length", String(length), ...connectionHeaders(call)]);
+  let length = end.length;
+  const parts = spans.map((span) => {
+    const range = contentRange(span, blob.sizeBytes);
+    const head = `--${boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: ${range}\r\n\r\n`;
+    length += head.length + (span.last - span.first + 1) + "\r\n".length;
+    return { span, head };
+  });
+  async function* content(): AsyncGenerator<Uint8Array | string> {
+    for (const { span, head } of parts) {
+      const stored = span === firstSpan ? first : await blob.open(span);
+      // A driver either has the bytes or knows where they are; a blob does not move in the middle of an answer.
+      assert(stored.kind === "bytes", "all spans of a blob are in one place");
+      yield head;
+      yield* stored.stream;
+      yield "\r\n";
     }
-    exchange.response.write(heads[index]);
-    await copy(call, stored, exchange.response, false);
-    exchange.response.write("\r\n");
+    yield end;
   }
-  exchange.response.end(end);
+  const [, , ...headers] = blobHeaders(call, blob.digest);
+  headers.push("Content-Type", `multipart/byteranges; boundary=${boundary}`, "Content-Length", String(length), ...connectionHeaders(call));
+  beginAnswer(exchange, 206, headers);
+  try {
+    await pipeline(content, exchange.response);
+  } finally {
+    // When the client was gone before the first byte, nobody has read or closed it.
+    first.stream.destroy();
+  }
 }
 
 /** Sends the client to where the bytes are; its credentials stay here, which is the client's part of the bargain. */
@@ -100,25 +112,11 @@ function redirect(call: RepositoryCall, blob: ReadableBlob, url: string): void {
   send(call.exchange, 307, ["Location", url, "Docker-Content-Digest", blob.digest, "Cache-Control", "no-store"]);
 }
 
-/**
- * Copies stored bytes into the answer. When reading fails in the middle the connection is cut: an answer that is too short
- * must not look complete. Rejects then; a client that went away is no failure.
- */
-async function copy(call: RepositoryCall, stored: StoredBytes & { kind: "bytes" }, response: ServerResponse, end: boolean): Promise<void> {
-  try {
-    await pipeline(stored.stream, response, { end });
-  } catch (error) {
-    if (!call.exchange.request.socket.destroyed) throw error;
-    if (stored.stream.errored !== null && !isPrematureClose(stored.stream.errored)) throw error;
-  }
-}
-
-function isPrematureClose(error: Error): boolean {
-  return (error as NodeJS.ErrnoException).code === "ERR_STREAM_PREMATURE_CLOSE";
-}
-
 function blobHeaders(call: RepositoryCall, digest: Digest): string[] {
-  return [...contentHeaders, "ETag", entityTag(digest), "Docker-Content-Digest", digest, ...namespaceHeaders(call.query)];
+  const headers = [...contentHeaders, "ETag", entityTag(digest), "Docker-Content-Digest", digest, ...namespaceHeaders(call.query)];
+  // Without credentials in the request, a cache on the way would keep the answer for whoever comes with the same URL later.
+  if (call.path.kind === "download") headers.push("Cache-Control", "private, no-store");
+  return headers;
 }
 
 /** A GET with a body is odd but possible; nobody reads that body, so the connection cannot be used again. */

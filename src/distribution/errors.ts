@@ -263,3 +263,8 @@ export function methodFault(method: string, allowed: readonly string[]): OciFaul
 export function internalFault(requestId: string): OciFault {
   return new OciFault(500, "UNKNOWN", `Internal failure. Request id: ${requestId}`);
 }
+
+/** What we stand on does not answer just now; clients come again by themselves. The log has the rest under the same id. */
+export function unavailableFault(requestId: string): OciFault {
+  return new OciFault(503, "UNAVAILABLE", `The registry is not available. Request id: ${requestId}`, ["Retry-After", "1"]);
+}

@@ -125,7 +125,7 @@ function answerFailure(deps: DistributionDeps, exchange: Exchange, error: unknow
   const { response, requestId } = exchange;
   const fault = faultOf(error);
   const isGone = response.destroyed || exchange.request.socket.destroyed;
-  // Whose client went away in the middle: nobody is there to be told, and nothing is wrong here.
+  // When the client went away in the middle, nobody is there to be told, and nothing is wrong here.
   if (fault === undefined && !(isGone && isConnectionError(error))) {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     deps.core.log.error({ requestId, error: text }, "a data plane request failed");
@@ -135,7 +135,8 @@ function answerFailure(deps: DistributionDeps, exchange: Exchange, error: unknow
     response.destroy();
     return;
   }
-  sendFault(exchange, fault ?? faults.internalFault(requestId));
+  const isAway = error instanceof StorageError && error.kind === "unavailable";
+  sendFault(exchange, fault ?? (isAway ? faults.unavailableFault(requestId) : faults.internalFault(requestId)));
 }
 
 /** What a failure means to the client; undefined when it is ours. */

@@ -1,78 +1,13 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import test from "node:test";
 import { claimJob, enqueueJob, finishJob, listDeadJobs } from "#metadata/jobs.ts";
-import { openDatabase } from "#metadata/database.ts";
 import type { Database } from "#metadata/database.ts";
-import type { RegistryCore } from "#registry/context.ts";
-import { silentLog } from "#std/log.ts";
-import { systemRandom } from "#std/random.ts";
 import type { RenewLease } from "./lease.ts";
-import { scheduleRecurring } from "./schedule.ts";
 import type { JobHandler, JobRun } from "./table.ts";
-import { startWorker } from "./worker.ts";
-import type { Worker, WorkerOptions } from "./worker.ts";
+import { countJobs, pause, start, until, withBench } from "./testing/worker-bench.ts";
 
-const start = 1_800_000_000_000;
-const noWait = { firstMs: 0, longestMs: 0 };
-
-/** One database, a clock that the test moves, and workers that are stopped at the end. */
-interface Bench {
-  readonly metadata: Database;
-  readonly core: RegistryCore;
-  readonly clock: { time: number };
-  readonly lines: string[];
-  readonly work: (handler: JobHandler, options?: Partial<WorkerOptions>) => Worker;
-  readonly enqueue: (payload?: unknown) => Promise<unknown>;
-}
-
-async function withBench(run: (bench: Bench) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "jobs-"));
-  const metadata = await openDatabase({ kind: "sqlite", file: join(folder, "test.sqlite") }, { log: silentLog });
-  const clock = { time: start };
-  const lines: string[] = [];
-  const keep = (_fields: unknown, message: string): unknown => lines.push(message);
-  const log = { debug: keep, info: keep, warn: keep, error: keep };
-  // A worker touches nothing else of the core; it only hands it on.
-  const core = { metadata, clock: { now: () => clock.time }, random: systemRandom, log } as unknown as RegistryCore;
-  const workers: Worker[] = [];
-  try {
-    await run({
-      metadata,
-      core,
-      clock,
-      lines,
-      work(handler, options) {
-        const worker = startWorker({ core, handlers: { work: handler }, pollMs: 5, backoff: noWait, ...options });
-        workers.push(worker);
-        return worker;
-      },
-      enqueue: (payload = {}) => enqueueJob(metadata, { kind: "work", payload, runAt: clock.time }),
-    });
-  } finally {
-    await Promise.all(workers.map((worker) => worker.stop()));
-    await metadata.close();
-    rmSync(folder, { recursive: true });
-  }
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let turn = 0; turn < 1000; turn += 1) {
-    if (await condition()) return;
-    await pause(2);
-  }
-  assert.fail("it did not happen in time");
-}
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));
 const aborted = (signal: AbortSignal): Promise<never> =>
   new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true }));
-
-async function countJobs(metadata: Database): Promise<number> {
-  return (await metadata.read.selectFrom("job").select("job_id").where("state", "<>", "dead").execute()).length;
-}
 
 test("a job runs once, with its payload, and its row goes", () =>
   withBench(async ({ metadata, core, work, enqueue }) => {
@@ -142,6 +77,30 @@ test("a wake is answered at once, also while the worker sleeps for long", () =>
     await pause(20);
     await enqueue();
     worker.wake();
+    await until(() => runs === 1);
+  }));
+
+test("the end of a job is answered at once too", () =>
+  withBench(async ({ metadata, work, enqueue }) => {
+    for (let n = 0; n < 3; n += 1) await enqueue();
+    work(() => pause(2), { pollMs: 60_000, concurrency: 1 });
+    await until(async () => (await countJobs(metadata)) === 0);
+  }));
+
+test("a wake while the worker is looking is not lost", () =>
+  withBench(async ({ core, metadata, work, enqueue }) => {
+    let runs = 0;
+    let isFirstLook = true;
+    const transaction: Database["transaction"] = async (task) => {
+      const answer = await metadata.transaction(task);
+      if (isFirstLook) {
+        isFirstLook = false;
+        await enqueue();
+        worker.wake();
+      }
+      return answer;
+    };
+    const worker = work(async () => void (runs += 1), { pollMs: 60_000, core: { ...core, metadata: { ...metadata, transaction } } });
     await until(() => runs === 1);
   }));
 
@@ -330,49 +289,6 @@ test("a job that kills its workers is given up although no failure was ever reco
     work(async () => assert.fail("it must not be run a ninth time"), { maxAttempts: 3 });
     await until(async () => (await listDeadJobs(metadata)).length === 1);
     assert.match((await listDeadJobs(metadata))[0]?.error ?? "", /^given up/);
-  }));
-
-test("a recurring job has one waiting row however often it is scheduled, and comes back after each run", () =>
-  withBench(async ({ metadata, core, clock, work }) => {
-    const recurring = [{ kind: "work", everyMs: 3_600_000 }];
-    for (let n = 0; n < 3; n += 1) await scheduleRecurring(core, recurring);
-    assert.equal(await countJobs(metadata), 1);
-    let runs = 0;
-    work(async () => void (runs += 1), { recurring });
-    await pause(20);
-    assert.equal(runs, 0);
-    for (let n = 1; n <= 3; n += 1) {
-      clock.time += 3_600_000;
-      await until(() => runs === n);
-      clock.time += 60_000;
-      await until(async () => (await countJobs(metadata)) === 1);
-    }
-    assert.equal(runs, 3);
-  }));
-
-test("a recurring job does not overlap itself, and one that was given up comes back", () =>
-  withBench(async ({ metadata, clock, work }) => {
-    let fail = (_error: Error): void => undefined;
-    let runs = 0;
-    work(
-      () =>
-        new Promise((_resolve, reject) => {
-          runs += 1;
-          fail = reject;
-        }),
-      { recurring: [{ kind: "work", everyMs: 3_600_000 }], maxAttempts: 1, leaseMs: 36_000_000 },
-    );
-    await until(async () => (await countJobs(metadata)) === 1);
-    clock.time += 3_600_000;
-    await until(() => runs === 1);
-    clock.time += 7_200_000;
-    await pause(30);
-    assert.deepEqual([runs, await countJobs(metadata)], [1, 1]);
-    fail(new Error("broken"));
-    await until(async () => (await listDeadJobs(metadata)).length === 1);
-    clock.time += 60_000;
-    await until(async () => (await countJobs(metadata)) === 1);
-    fail(new Error("done"));
   }));
 
 test("a database that fails does not end the worker", () =>

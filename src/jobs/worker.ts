@@ -57,7 +57,7 @@ export function startWorker(options: WorkerOptions): Worker {
   const kinds = Object.keys(handlers);
   const running = new Set<Running>();
   const idle = createIdle();
-  let isStopping = false;
+  const stopping = new AbortController();
   let scheduleAt = -Infinity;
 
   /** What runs is scheduled again when it has ended: so it never overlaps itself here, and its failures count up to the limit. */
@@ -67,7 +67,7 @@ export function startWorker(options: WorkerOptions): Worker {
   }
 
   async function loop(): Promise<void> {
-    while (!isStopping) {
+    while (!stopping.signal.aborted) {
       const before = idle.mark();
       let found = false;
       try {
@@ -75,11 +75,11 @@ export function startWorker(options: WorkerOptions): Worker {
           await scheduleRecurring(core, idleOnes(recurring));
           scheduleAt = core.clock.now() + scheduleEveryMs;
         }
-        found = running.size < concurrency && !isStopping && (await claimOne());
+        found = running.size < concurrency && !stopping.signal.aborted && (await claimOne());
       } catch (error) {
         core.log.error({ error: describe(error) }, "background work cannot reach its rows; trying again");
       }
-      if (!found && !isStopping) await idle.wait(pollMs, before);
+      if (!found && !stopping.signal.aborted) await idle.wait(pollMs, before);
     }
   }
 
@@ -87,7 +87,7 @@ export function startWorker(options: WorkerOptions): Worker {
     const job = await claimJob(core.metadata, { kinds, now: core.clock.now(), leaseMs: leaseOf(options) });
     if (job === undefined) return false;
     const abort = new AbortController();
-    if (isStopping) abort.abort(new Error("the server is stopping"));
+    if (stopping.signal.aborted) abort.abort(stopping.signal.reason);
     const done = runJob(options, job, abort).finally(() => {
       running.delete(entry);
       idle.wake();
@@ -101,16 +101,12 @@ export function startWorker(options: WorkerOptions): Worker {
   return {
     wake: () => idle.wake(),
     async stop() {
-      isStopping = true;
+      stopping.abort(new Error("the server is stopping"));
       idle.wake();
-      for (const { abort } of running) abort.abort(new Error("the server is stopping"));
+      for (const { abort } of running) abort.abort(stopping.signal.reason);
       await looping;
-      if (
-        !(await settled(
-          [...running].map(({ done }) => done),
-          stopMs,
-        ))
-      )
+      const ends = [...running].map(({ done }) => done);
+      if (!(await settled(ends, stopMs)))
         core.log.warn({ jobs: running.size }, "stopped while a job was still running; its lease will run out and it will be run again");
     },
   };

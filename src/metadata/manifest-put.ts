@@ -125,7 +125,11 @@ async function putInTransaction(db: Database, tx: Transaction<Schema>, input: Pu
     after: { digest: input.digest },
   }));
   if (inserted !== undefined) {
-    changes.unshift({ kind: "manifest-pushed", subject: input.digest, after: { mediaType: input.mediaType, sizeBytes: input.bytes.length } });
+    changes.unshift({
+      kind: "manifest-pushed",
+      subject: input.digest,
+      after: { mediaType: input.mediaType, sizeBytes: input.bytes.length },
+    });
   }
   await appendChanges(tx, repository, input.author, changes);
   const movedTags = placed.changed.flatMap(({ tag, fromDigest }) => (fromDigest === undefined ? [] : [{ tag, fromDigest }]));

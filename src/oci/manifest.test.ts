@@ -115,6 +115,10 @@ test("the effective artifact type", () => {
   assert.equal("artifactType" in accepted(index), false);
 });
 
+test("annotations may be empty", () => {
+  assert.deepStrictEqual(accepted({ ...image, annotations: {} }).annotations, {});
+});
+
 test("a Docker manifest has no subject", () => {
   const body = { ...image, mediaType: mediaTypes.dockerManifest, subject: descriptorOf(blob) };
   assert.equal("subject" in accepted(body), false);
@@ -209,7 +213,7 @@ test("refuses descriptors that are not usable", () => {
     size: [undefined, null, "3", -1, 1.5, 2 ** 53, 1e300, [3], true],
     mediaType: [undefined, null, 5, "", " a/b", "a/b\r\nX: y", "é/b", "a/b\0", "a".repeat(256)],
     artifactType: [5, [], "a\nb", "a".repeat(256)],
-    annotations: [5, "x", [], { a: 1 }, { a: null }, { a: {} }],
+    annotations: [5, "x", [], { a: 1 }, { a: "x", b: 1 }, { a: null }, { a: {} }],
     platform: [5, "x", []],
   };
   for (const [member, values] of Object.entries(wrong)) {

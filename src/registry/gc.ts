@@ -12,8 +12,8 @@ import { selectOrphanedCopies, selectOrphanedSegments } from "./orphan.ts";
 /** What a pass may be told. */
 export interface GcOptions {
   /**
-   * Replaces the waiting times for unreferenced and condemned blobs, links and orphaned bytes; 0 waits for nothing. The undo window of
-   * deletions and the life of upload sessions stay as they are.
+   * Replaces the waiting times for unreferenced and condemned blobs and orphaned bytes; 0 ignores the grace of links too. The undo window
+   * of deletions and the life of upload sessions stay as they are.
    */
   readonly graceMs?: number | undefined;
 }
@@ -44,7 +44,6 @@ const batchSize = 200;
 interface Waits {
   readonly now: number;
   readonly tombstoneMs: number;
-  readonly linkMs: number;
   readonly unreferencedMs: number;
   readonly condemnedMs: number;
   readonly ignoreGrace: boolean;
@@ -59,10 +58,8 @@ export async function runGarbageCollection(core: RegistryCore, options: GcOption
   const expiredUploads = await repeatUntilDone(() => endExpiredUploads(core, waits.now, failures));
   const deletedBefore = waits.now - waits.tombstoneMs;
   const purgedTombstones = await repeatUntilDone(() => garbage.purgeTombstones(metadata, { deletedBefore, limit: batchSize }));
-  // A link carries the end of its own grace; a shorter one is asked for by looking from a later moment.
-  const linkNow = waits.now + Math.max(0, core.limits.linkGraceMs - waits.linkMs);
   const droppedLinks = await repeatUntilDone(() =>
-    garbage.dropStaleLinks(metadata, { now: linkNow, limit: batchSize, ignoreGrace: waits.ignoreGrace }),
+    garbage.dropStaleLinks(metadata, { now: waits.now, limit: batchSize, ignoreGrace: waits.ignoreGrace }),
   );
   const condemnedBlobs = await repeatUntilDone(() =>
     garbage.condemnBlobs(metadata, { unreferencedSince: waits.now - waits.unreferencedMs, now: waits.now, limit: batchSize }),
@@ -100,7 +97,6 @@ function waitsFor({ limits }: RegistryCore, { graceMs }: GcOptions, now: number)
   return {
     now,
     tombstoneMs: limits.undoMs,
-    linkMs: graceMs ?? limits.linkGraceMs,
     unreferencedMs: graceMs ?? limits.unreferencedGraceMs,
     condemnedMs: Math.min(graceMs ?? limits.condemnedMs, limits.condemnedMs),
     ignoreGrace: graceMs === 0,

@@ -11,7 +11,6 @@ import type { Tag } from "#oci/tag.ts";
 import type { RegistryContext, RegistryRef } from "./context.ts";
 import { refuse } from "./errors.ts";
 import { manifestBytes } from "./manifest-bytes.ts";
-import { getRepository } from "./repository.ts";
 import { authorOf, repositoryDetail, repositoryKey } from "./scope.ts";
 
 export { describeManifests, getManifests, listManifestTags, listManifests, removeManifests } from "./manifest-batch.ts";
@@ -49,8 +48,6 @@ export interface PutManifestResult {
 }
 
 const scanFailure = "No scan engine is installed in this registry.";
-/** References looked up in one statement. */
-const lookupBatch = 100;
 
 /** The manifest that a tag or digest names. Throws `repository-not-found`, `manifest-not-found`. */
 export async function getManifest(
@@ -119,7 +116,7 @@ export async function putManifest(
     ...(subject !== undefined && { subjectDigest: subject.digest }),
     ...(artifactType !== undefined && { artifactType }),
     ...(annotations !== undefined && { annotations }),
-    contentSizeBytes: kind === "index" ? await largestChild(ctx, registry, name, manifest) : manifest.contentSizeBytes,
+    contentSizeBytes: manifest.contentSizeBytes,
     tags,
     allowMissingChildren: plane === "oci" && limits.allowSparseIndexes,
     whenSame: plane === "oci" ? "accept" : "refuse",
@@ -146,19 +143,6 @@ function readManifest({ bytes, mediaType }: NewManifest): ParsedManifest {
 
 function contentReference({ digest, mediaType, sizeBytes }: Descriptor): manifests.ContentReference {
   return { digest, mediaType, sizeBytes };
-}
-
-/** ECR states the size of an index as that of its largest child. Children never change, so reading them before the transaction is safe. */
-async function largestChild(ctx: RegistryContext, registry: RegistryRef, name: RepositoryName, index: ParsedManifest): Promise<number> {
-  const { repositoryId } = await getRepository(ctx, registry, name);
-  const digests = [...new Set(index.children.map((child) => child.digest))];
-  let largest = 0;
-  for (let start = 0; start < digests.length; start += lookupBatch) {
-    const batch = digests.slice(start, start + lookupBatch).map((digest) => ({ digest }));
-    const children = await manifests.findManifestsWithTags(ctx.core.metadata, repositoryId, batch);
-    for (const child of children) largest = Math.max(largest, child?.contentSizeBytes ?? 0);
-  }
-  return largest;
 }
 
 function refusePut(

@@ -45,7 +45,7 @@ test("a value has one spelling only", () => {
   // 14 bytes leave stray bits in the last character; a decoder that ignores them would take 4 or 16 spellings.
   const sealed = sealer.seal("p", plain);
   const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  const opened = [...alphabet].filter((last) => sealer.open("p", sealed.slice(0, -1) + last) !== undefined);
+  const opened = Array.from(alphabet).filter((last) => sealer.open("p", sealed.slice(0, -1) + last) !== undefined);
   assert.deepEqual(opened, [sealed.at(-1)]);
 });
 

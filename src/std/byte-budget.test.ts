@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { AssertionFailure } from "./assert.ts";
@@ -57,6 +58,7 @@ test("an abort after admission takes nothing back", async () => {
   const controller = new AbortController();
   const waiting = budget.acquire(5, controller.signal);
   first();
+  assert.deepStrictEqual(getEventListeners(controller.signal, "abort"), []);
   controller.abort();
   const second = await waiting;
   assert.equal(budget.inUseBytes, 5);

@@ -173,11 +173,11 @@ function readString(cursor: Cursor): string | undefined {
     if (code === quote) break;
     if (code === backslash) {
       isEscaped = true;
-      // The escaped character is skipped whatever it is, so that an escaped quote does not end the string.
+      // The escaped character is skipped whatever it is, so that an escaped quote does not end the string. Behind the end of the text
+      // there is no code, and the last branch answers.
       at += 2;
     } else if (code >= 0x20) at++;
     else return fail(cursor, at >= text.length ? "a string without its end" : "a control character inside a string", at);
-    if (at > text.length) return fail(cursor, "a string without its end", start);
   }
   cursor.at = at + 1;
   return isEscaped ? resolveEscapes(cursor, start) : text.slice(start + 1, at);

@@ -2,7 +2,8 @@
  * The bytes of a blob member, decoded while the request arrives and kept in budgeted memory until the signature, which covers
  * the whole body, is known to be right. Nothing of an unsigned request reaches the disk, and the base64 text is never held.
  */
-const blockBytes = 1_048_576;
+/** How much memory is taken at a time. */
+export const blockBytes = 1_048_576;
 
 /** Collects decoded bytes; see the file's comment. */
 export interface ReceivedBlob {

@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { setImmediate, setTimeout } from "node:timers/promises";
+import type { KyselyPlugin } from "kysely";
+import type { Digest } from "#oci/digest.ts";
+import type { RepositoryName } from "#oci/repository-name.ts";
+import type { Tag } from "#oci/tag.ts";
+import { systemRandom } from "#std/random.ts";
+import type { StorageDriver } from "#storage/driver.ts";
+import { createFilesystemDriver } from "#storage/filesystem.ts";
+import { getBlob, mountBlob } from "./blob.ts";
+import type { RegistryContext } from "./context.ts";
+import { RegistryError } from "./errors.ts";
+import { runFsck } from "./fsck.ts";
+import { runGarbageCollection } from "./gc.ts";
+import { deleteManifest, putManifest } from "./manifest.ts";
+import { createRepository } from "./repository.ts";
+import type { TestRegistry } from "./test-registry.ts";
+import { createManualClock, incoming, manifestOf, openTestRegistry, pushBlob, readAll, registry, sha256 } from "./test-registry.ts";
+import { appendUpload, completeUpload, startUpload } from "./upload.ts";
+
+const names = ["team/one", "team/two"] as RepositoryName[];
+const pushers = 5;
+const roundsPerPusher = 8;
+/** Few contents, so that pushers and the collector meet on them. */
+const contents = ["red", "green", "blue", "yellow"];
+
+let folder: string;
+let opened: TestRegistry;
+
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), "gc-race-"));
+  const storage = dawdling(await createFilesystemDriver({ folder: join(folder, "blobs"), random: systemRandom }));
+  // Deletions are final at once, so that the collector finds work all the time.
+  opened = await openTestRegistry({ databaseFile: join(folder, "db"), storage, clock: createManualClock(), limits: { undoMs: 0 } });
+  for (const name of names) await createRepository(opened.ctx, registry, name);
+});
+after(async () => {
+  await opened.close();
+  rmSync(folder, { recursive: true });
+});
+
+function pick<Item>(items: readonly Item[]): Item {
+  const item = items[(systemRandom.bytes(1)[0] ?? 0) % items.length];
+  assert.ok(item !== undefined);
+  return item;
+}
+
+/** Lets others go first, for a while. */
+async function dawdle(): Promise<void> {
+  for (let turns = pick([0, 0, 1, 3, 8]); turns > 0; turns -= 1) await setImmediate();
+}
+
+/** Dawdles between what was read and what is done about it. */
+const dawdlingReads: KyselyPlugin = {
+  transformQuery: ({ node }) => node,
+  async transformResult({ result }) {
+    await dawdle();
+    return result;
+  },
+};
+
+/** Dawdles around each step that the collector could disturb. */
+function dawdling(driver: StorageDriver): StorageDriver {
+  const around =
+    <Args extends readonly unknown[], Result>(step: (...args: Args) => Promise<Result>) =>
+    async (...args: Args): Promise<Result> => {
+      await dawdle();
+      const result = await step(...args);
+      await dawdle();
+      return result;
+    };
+  return { ...driver, openSegment: around(driver.openSegment), commit: around(driver.commit), delete: around(driver.delete) };
+}
+
+/** True when it was done, false when the collector was faster and the client has to begin again. */
+async function unlessMissing(work: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    if (error instanceof RegistryError && ["manifest-blobs-missing", "blob-not-found"].includes(error.refusal.kind)) return false;
+    throw error;
+  }
+}
+
+async function pushInPieces(ctx: RegistryContext, name: RepositoryName, content: string): Promise<void> {
+  const { uploadId } = await startUpload(ctx, registry, name);
+  for (const piece of content) await appendUpload(ctx, registry, name, uploadId, incoming(piece));
+  await completeUpload(ctx, registry, name, uploadId, { digest: sha256(content) });
+}
+
+async function provide(ctx: RegistryContext, name: RepositoryName, content: string): Promise<void> {
+  const way = pick(["whole", "pieces", "mount"]);
+  const mounted = way === "mount" && (await mountBlob(ctx, registry, name, { digest: sha256(content), mayRead: () => true }));
+  if (way === "pieces") await pushInPieces(ctx, name, content);
+  else if (mounted === false || mounted === undefined) await pushBlob(ctx, name, content);
+}
+
+async function expectReadable(ctx: RegistryContext, name: RepositoryName, content: string): Promise<void> {
+  const stored = await (await getBlob(ctx, registry, name, sha256(content))).open();
+  assert.ok(stored.kind === "bytes");
+  assert.equal(await readAll(stored.stream), content);
+}
+
+/** Pushes what is nobody else's manifest over everybody's blobs, checks it, deletes it again; begins a push again when the collector was faster. */
+async function pushAndDelete(ctx: RegistryContext, pusher: number, graceMs: number | undefined): Promise<void> {
+  for (let round = 0; round < roundsPerPusher; round += 1) {
+    const name = pick(names);
+    const layers = [pick(contents), pick(contents)];
+    const bytes = manifestOf(`config ${pusher}`, layers);
+    let digest: Digest | undefined;
+    while (digest === undefined) {
+      for (const content of [`config ${pusher}`, ...layers]) await provide(ctx, name, content);
+      const accepted = await unlessMissing(async () => {
+        ({ digest } = await putManifest(ctx, registry, name, { bytes, tags: [`tag-${pusher}` as Tag], plane: "oci" }));
+      });
+      assert.ok(accepted || graceMs === 0, "within the grace no push is disturbed");
+    }
+    for (const content of [`config ${pusher}`, ...layers]) await expectReadable(ctx, name, content);
+    // A delete takes what it alone referenced out of sight at once, also from under a push that counts on it: only where pushes begin again.
+    if (graceMs === 0 && round % 3 !== 0) await deleteManifest(ctx, registry, name, digest);
+  }
+}
+
+for (const graceMs of [0, undefined]) {
+  test(`pushers against two collectors ${graceMs === 0 ? "without any waiting time" : "with the usual waiting times"}`, async () => {
+    const { ctx } = opened;
+    let running = true;
+    let collected = 0;
+    const core = { ...ctx.core, metadata: { ...ctx.core.metadata, read: ctx.core.metadata.read.withPlugin(dawdlingReads) } };
+    const collector = async () => {
+      while (running) {
+        const { deletedCopies, failures } = await runGarbageCollection(core, { graceMs });
+        collected += deletedCopies;
+        assert.equal(failures, 0);
+        // A client gets through only if the collector leaves it the time.
+        await setTimeout(pick([1, 10, 30]));
+      }
+    };
+    const collectors = [collector(), collector()];
+    const pushes = Array.from({ length: pushers }, (_, pusher) => pushAndDelete(ctx, pusher, graceMs));
+    await Promise.allSettled(pushes);
+    running = false;
+    await Promise.all([...collectors, ...pushes]);
+    const { problems, unreferencedEntries, manifests } = await runFsck(ctx.core, { readBytes: true });
+    assert.deepEqual([problems, unreferencedEntries], [[], 0]);
+    assert.ok(manifests > 0);
+    assert.ok(collected > 0, "the collector had something to do");
+  });
+}
