@@ -64,7 +64,7 @@ function peerOf(base: Omit<Peer, "memory" | "stop">, child: ChildProcess, pid = 
       if (child.exitCode === null) {
         const exited = new Promise((resolve) => child.once("exit", resolve));
         child.kill("SIGTERM");
-        await Promise.race([exited, sleep(5000)]);
+        await Promise.race([exited, sleep(5000, undefined, { ref: false })]);
         child.kill("SIGKILL");
       }
       rmSync(base.folder, { recursive: true, force: true });

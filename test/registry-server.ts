@@ -2,6 +2,7 @@
  * A whole registry in the test's own process: real SQLite in a temporary folder, the memory driver, both planes, on a random loopback
  * port with signatures and tokens checked. Plus the smallest HTTP client that hides nothing: no redirects, no normalized paths.
  */
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { Agent, createServer, request as httpRequest } from "node:http";
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
@@ -34,6 +35,7 @@ import type { Log } from "#std/log.ts";
 import { systemRandom } from "#std/random.ts";
 import type { StorageDriver } from "#storage/driver.ts";
 import { createMemoryDriver } from "#storage/memory.ts";
+import type { Content } from "./fixtures/oci-content.ts";
 
 /** A request as the test wants it on the wire. */
 export interface RequestOptions {
@@ -52,7 +54,9 @@ export interface Answer {
   /** All values of a header, line by line. */
   lines(name: string): readonly string[];
   readonly body: Buffer;
-  json(): any;
+  /** The body parsed; its shape is for the test to state. */
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
+  json<T = unknown>(): T;
   /** The code of the first OCI error. */
   readonly code: string | undefined;
   /** Of the first OCI error; else empty. */
@@ -80,6 +84,8 @@ export interface RegistryServer {
   addAccount(accountId: string): Promise<Principal>;
   createRepository(name: string, options?: NewRepository): Promise<void>;
   request(method: string, target: string, options?: RequestOptions): Promise<Answer>;
+  /** Pushes a manifest under each reference (default: its digest), after its blobs. Throws when a push is refused. */
+  push(name: string, manifest: Pushable, ...references: readonly string[]): Promise<void>;
   /** Moves the server's clock. */
   advance(milliseconds: number): void;
   /** What was logged as an error; a test that expects none says so. */
@@ -88,6 +94,9 @@ export interface RegistryServer {
   readonly notes: readonly ExchangeNotes[];
   close(): Promise<void>;
 }
+
+/** An index, or a manifest with its blobs. */
+export type Pushable = Content & { readonly config?: Content; readonly layers?: readonly Content[] };
 
 /** What a test may change. */
 export interface RegistryServerOptions {
@@ -99,10 +108,12 @@ export interface RegistryServerOptions {
 
 const accountId = "123456789012";
 const region = "eu-central-1";
+/** In memory where there is such a place: what is tested here is not the disk. */
+const temporaryFolder = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 
 /** Starts a registry. Close it, or the test run does not end. */
 export async function startRegistryServer(options: RegistryServerOptions = {}): Promise<RegistryServer> {
-  const folder = await mkdtemp(join(tmpdir(), "supercargo-test-"));
+  const folder = await mkdtemp(join(temporaryFolder, "supercargo-test-"));
   const errors: unknown[] = [];
   const notes: ExchangeNotes[] = [];
   let movedMs = 0;
@@ -156,6 +167,8 @@ export async function startRegistryServer(options: RegistryServerOptions = {}): 
   const context: RegistryContext = { core, actor: principal, requestId: "test" };
   const token = issueToken(access, principal, region).password;
   const ownAuthorization = authorization();
+  const request: RegistryServer["request"] = (method, target, asked = {}) =>
+    exchangeWith({ host: "127.0.0.1", port, agent, authorization: ownAuthorization }, method, target, asked);
   return {
     url: `http://${host}`,
     host,
@@ -174,8 +187,16 @@ export async function startRegistryServer(options: RegistryServerOptions = {}): 
       if (!parsedName.ok) throw new Error(parsedName.problem);
       await createRepository(context, { accountId, region }, parsedName.value, repositoryOptions);
     },
-    request: (method, target, asked = {}) =>
-      exchangeWith({ host: "127.0.0.1", port, agent, authorization: ownAuthorization }, method, target, asked),
+    request,
+    async push(name, manifest, ...references) {
+      const blobs = [manifest.config, ...(manifest.layers ?? [])].filter((blob) => blob !== undefined);
+      for (const blob of blobs)
+        expectCreated(await request("POST", `/v2/${name}/blobs/uploads/?digest=${blob.digest}`, { body: blob.bytes }));
+      const put = { body: manifest.bytes, headers: { "Content-Type": manifest.mediaType } };
+      for (const reference of references.length === 0 ? [manifest.digest] : references) {
+        expectCreated(await request("PUT", `/v2/${name}/manifests/${reference}`, put));
+      }
+    },
     advance(milliseconds) {
       movedMs += milliseconds;
     },
@@ -189,6 +210,26 @@ export async function startRegistryServer(options: RegistryServerOptions = {}): 
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Follows Link headers to the end, as clients do, and answers what each page held. */
+export async function followPages<T>(
+  server: RegistryServer,
+  first: string,
+  itemsOf: (answer: Answer) => readonly T[],
+): Promise<(readonly T[])[]> {
+  const pages: (readonly T[])[] = [];
+  for (let target: string | undefined = first; target !== undefined;) {
+    const answer = await server.request("GET", target);
+    if (answer.status !== 200 || pages.length > 1_000) throw new Error(`page ${pages.length}: ${answer.status} ${answer.message}`);
+    pages.push(itemsOf(answer));
+    target = /^<(\/[^>]+)>; rel="next"$/.exec(String(answer.headers["link"] ?? ""))?.[1];
+  }
+  return pages;
+}
+
+function expectCreated(answer: Answer): void {
+  if (answer.status !== 201) throw new Error(`a push was refused: ${answer.status} ${answer.code} ${answer.message}`);
 }
 
 class TestExchange implements Exchange {
@@ -238,9 +279,10 @@ async function readAnswer(response: IncomingMessage): Promise<Answer> {
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk as Buffer);
   const body = Buffer.concat(chunks);
-  const parse = (): any => JSON.parse(body.toString("utf8"));
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
+  const parse = <T>(): T => JSON.parse(body.toString("utf8")) as T;
   const isJson = body.byteLength > 0 && (response.headers["content-type"] ?? "").includes("json");
-  const [first] = (isJson ? (parse()?.errors ?? []) : []) as { code?: string; message?: string }[];
+  const [first] = isJson ? (parse<{ errors?: { code?: string; message?: string }[] } | null>()?.errors ?? []) : [];
   const lines = (name: string): readonly string[] => response.headersDistinct[name.toLowerCase()] ?? [];
   return {
     status: response.statusCode ?? 0,

@@ -102,7 +102,7 @@ export async function startServerProcess(options: ServerOptions = {}): Promise<S
     },
     async close() {
       if (child.exitCode === null && child.signalCode === null) child.kill("SIGTERM");
-      await Promise.race([exited, sleep(10_000)]);
+      await Promise.race([exited, sleep(10_000, undefined, { ref: false })]);
       child.kill("SIGKILL");
       if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
     },

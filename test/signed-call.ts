@@ -11,8 +11,8 @@ export interface CallOptions {
   readonly service?: string;
   /** Added to the time of the signature. */
   readonly skewMs?: number;
-  /** What is sent instead of the body that was signed. */
-  readonly sentBody?: Uint8Array | string;
+  /** What is sent instead of the body that was signed; an array is sent in chunks, without an announced length. */
+  readonly sentBody?: Uint8Array | string | readonly Uint8Array[];
   /** Sends `x-amz-content-sha256`, as the JavaScript SDK does. */
   readonly declareBody?: boolean;
   /** Changes the headers after they were signed. */

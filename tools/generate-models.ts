@@ -4,6 +4,7 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { unreachable } from "../src/std/assert.ts";
 import { loadServiceModel, referencesOf, shapeOf, type ServiceModel, type Shape } from "../src/aws/model.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -114,6 +115,8 @@ function typeText(model: ServiceModel, name: string): string {
     case "float":
     case "double":
       return "number";
+    default:
+      return unreachable(shape);
   }
 }
 

@@ -3,17 +3,19 @@
  * and never for longer than a client that is still there would need.
  */
 import { createHash } from "node:crypto";
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ByteBudget } from "#std/byte-budget.ts";
 import { ApiFault } from "./fault.ts";
 
 /** A body that does not move for this long is given up. */
 const idleTimeoutMs = 30_000;
-/** No body takes longer than this: 27 MB in ten minutes is 45 kB/s. */
-const totalTimeoutMs = 600_000;
+/** A body that has come slower than this on the whole, after a while to begin, is given up: whoever drips bytes holds memory that others wait for. */
+const slowestBytesPerMs = 32;
+/** Bodies of this size are not counted against the budget: a socket's own buffer is larger, and ordinary calls should not wait behind uploads. */
+const uncountedBytes = 16_384;
 /** What is read and thrown away so that a client that is still sending gets to see why it was refused. */
-const discardLimitBytes = 32 * 1_048_576;
-const discardTimeoutMs = 5_000;
+const discardLimitBytes = 64 * 1_048_576;
+const discardTimeoutMs = 2_000;
 
 /** A body as it arrives. `sha256` may be asked once, after the last chunk. */
 export interface HashedBody {
@@ -27,6 +29,20 @@ export interface BufferedBody {
   readonly bytes: Uint8Array;
   readonly sha256: string;
   release(): void;
+}
+
+/** Requests with `Expect: 100-continue` that were told to go on. */
+const continued = new WeakSet<IncomingMessage>();
+
+/** Before a body is read: refuses bodies that are compressed, which no limit could bound, and sends the client the word that it may be waiting for. Throws ApiFault 415. */
+export function askForBody(request: IncomingMessage, response: ServerResponse): void {
+  const encoding = request.headers["content-encoding"]?.trim().toLowerCase() ?? "identity";
+  if (encoding !== "identity" && encoding !== "") {
+    throw new ApiFault("UnsupportedMediaTypeException", "The request body must not be compressed", 415);
+  }
+  if (request.headers.expect === undefined || request.complete) return;
+  continued.add(request);
+  response.writeContinue();
 }
 
 /** How many bytes the request announces, or `limitBytes` when it does not say. Throws ApiFault 413 when it announces more than the limit. */
@@ -50,7 +66,7 @@ export function hashBody(request: IncomingMessage, limitBytes: number): HashedBo
 /** Reads a whole body into memory. The budget is taken for all of it before the first byte, so two half-read bodies never wait for each other. */
 export async function bufferBody(request: IncomingMessage, limitBytes: number, budget: ByteBudget): Promise<BufferedBody> {
   const capacity = announcedBytes(request, limitBytes);
-  const release = await budget.acquire(capacity, abortSignal(request));
+  const release = capacity <= uncountedBytes ? () => undefined : await budget.acquire(capacity, abortSignal(request));
   try {
     const body = hashBody(request, limitBytes);
     const chunks: Uint8Array[] = [];
@@ -74,6 +90,7 @@ async function* readChunks(request: IncomingMessage, limitBytes: number, seen: (
   let receivedBytes = 0;
   const iterator = request.iterator({ destroyOnReturn: false })[Symbol.asyncIterator]();
   const deadline = startDeadline();
+  const startedAt = performance.now();
   try {
     for (;;) {
       const step = await Promise.race([iterator.next(), deadline.expired]).catch((error: unknown) => {
@@ -83,6 +100,7 @@ async function* readChunks(request: IncomingMessage, limitBytes: number, seen: (
       const chunk = step.value as Buffer;
       receivedBytes += chunk.length;
       if (receivedBytes > limitBytes) throw bodyTooLarge(limitBytes);
+      if (isTooSlow(performance.now() - startedAt, receivedBytes)) throw bodyTooSlow();
       deadline.moved();
       seen(chunk);
       yield chunk;
@@ -99,20 +117,20 @@ function bodyAborted(receivedBytes: number): ApiFault {
   return new ApiFault("RequestAbortedException", `The request ended before its body was complete; ${receivedBytes} bytes were received`);
 }
 
+function bodyTooSlow(): ApiFault {
+  return new ApiFault("RequestTimeoutException", "The request body did not arrive in time", 408);
+}
+
+/** Whether a body of which this much has come in this time is slower than any that is waited for. */
+export function isTooSlow(elapsedMs: number, receivedBytes: number): boolean {
+  return elapsedMs > idleTimeoutMs + receivedBytes / slowestBytesPerMs;
+}
+
 function startDeadline(): { readonly expired: Promise<never>; moved(): void; stop(): void } {
   const { promise, reject } = Promise.withResolvers<never>();
   promise.catch(() => undefined);
-  const fail = (): void => reject(new ApiFault("RequestTimeoutException", "The request body did not arrive in time", 408));
-  const idle = setTimeout(fail, idleTimeoutMs);
-  const total = setTimeout(fail, totalTimeoutMs);
-  return {
-    expired: promise,
-    moved: () => void idle.refresh(),
-    stop: () => {
-      clearTimeout(idle);
-      clearTimeout(total);
-    },
-  };
+  const idle = setTimeout(() => reject(bodyTooSlow()), idleTimeoutMs);
+  return { expired: promise, moved: () => void idle.refresh(), stop: () => clearTimeout(idle) };
 }
 
 /**
@@ -121,7 +139,8 @@ function startDeadline(): { readonly expired: Promise<never>; moved(): void; sto
  */
 export async function discardBody(request: IncomingMessage): Promise<boolean> {
   if (request.complete && request.readableEnded) return true;
-  if (request.destroyed) return false;
+  // A client that waits to be asked for its body sends none, or may not: nobody can tell where the next request would begin.
+  if (request.destroyed || (request.headers.expect !== undefined && !continued.has(request))) return false;
   let discardedBytes = 0;
   return await new Promise<boolean>((resolve) => {
     const settle = (ended: boolean): void => {

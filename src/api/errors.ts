@@ -29,7 +29,7 @@ const required = (what: string, digests: readonly string[], d: RepositoryDetail)
   `${what} with digests '[${digests.join(", ")}]' required for pushing image into repository with name '${d.repositoryName}' in the registry with id '${d.registryId}' do not exist`;
 
 /** The text of ECR's ImageNotFoundException; the half of the identifier that was not given prints as `null`. */
-export function imageNotFoundText(detail: RegistryErrorDetails["manifest-not-found"]): string {
+function imageNotFoundText(detail: RegistryErrorDetails["manifest-not-found"]): string {
   return `The image with imageId {imageDigest:'${detail.digest ?? "null"}', imageTag:'${detail.tag ?? "null"}'} does not exist ${within(detail)}`;
 }
 
@@ -157,8 +157,8 @@ export const registryFaults: { readonly [K in RegistryErrorKind]: FaultRow<K> } 
 export function registryFault(refusal: RegistryRefusal): ApiFault {
   // The row and the detail belong to the same kind; the compiler cannot see that through the union.
   const row = registryFaults[refusal.kind] as FaultRow<RegistryErrorKind>;
-  const detail = refusal.detail as RegistryErrorDetails[RegistryErrorKind];
-  return new ApiFault(row.exception, row.message(detail as never), row.status ?? 400, row.members?.(detail as never) ?? {});
+  const { detail } = refusal;
+  return new ApiFault(row.exception, row.message(detail), row.status ?? 400, row.members?.(detail) ?? {});
 }
 
 /** What each protocol calls a fault of the signature. */

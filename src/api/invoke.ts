@@ -29,15 +29,6 @@ export function requestFacts(request: IncomingMessage): RequestFacts {
   return { method: request.method ?? "", target: request.url ?? "", rawHeaders: request.rawHeaders };
 }
 
-/** Before a body is read: refuses bodies that are compressed, which no signature check could bound, and sends the client the word that it waits for. */
-export function askForBody({ request, response }: Exchange): void {
-  const encoding = request.headers["content-encoding"]?.trim().toLowerCase() ?? "identity";
-  if (encoding !== "identity" && encoding !== "") {
-    throw new ApiFault("UnsupportedMediaTypeException", "The request body must not be compressed", 415);
-  }
-  if (request.headers.expect !== undefined && !request.complete) response.writeContinue();
-}
-
 /** The row of an operation, or undefined when the service has no such operation. Never a member of the object's prototype. */
 export function findRow(table: Readonly<Record<string, unknown>>, operation: string): AnyRow | undefined {
   return Object.hasOwn(table, operation) ? (table[operation] as AnyRow) : undefined;

@@ -4,12 +4,12 @@ import { beginSignedRequest } from "#access/access.ts";
 import { decodeJsonBody, encodeJsonBody, encodeJsonError, jsonContentType } from "#aws/json-protocol.ts";
 import { assert } from "#std/assert.ts";
 import type { Exchange } from "#std/exchange.ts";
-import { bufferBody } from "./body.ts";
+import { askForBody, bufferBody } from "./body.ts";
 import { ecrOperations } from "./ecr/table.ts";
 import { receiveUploadPart } from "./ecr/upload-part.ts";
 import { ApiFault, notImplemented } from "./fault.ts";
 import type { ReceivedInput } from "./invoke.ts";
-import { askForBody, findRow, invoke, makeCall, requestFacts } from "./invoke.ts";
+import { findRow, invoke, makeCall, requestFacts } from "./invoke.ts";
 import { inputOf } from "./json-input.ts";
 import { ecrModel } from "./models.ts";
 import type { ApiDeps } from "./pipeline.ts";
@@ -28,7 +28,7 @@ export async function answerJson(deps: ApiDeps, exchange: Exchange): Promise<voi
   exchange.note({ route: `ecr.${operation}`, action: row.action });
   const signed = await beginSignedRequest(deps.access, requestFacts(request), { services: ["ecr"] });
   exchange.note({ accessKeyId: signed.claim.accessKeyId });
-  askForBody(exchange);
+  askForBody(request, response);
   const limitBytes = "refused" in row ? usualBodyLimitBytes : (row.bodyLimitBytes ?? usualBodyLimitBytes);
   const received =
     operation === "UploadLayerPart"
@@ -64,8 +64,12 @@ function unknownOperation(name: string): ApiFault {
 }
 
 async function receiveJson(deps: ApiDeps, request: IncomingMessage, operation: string, limitBytes: number): Promise<ReceivedInput> {
-  const { bytes, sha256, release } = await bufferBody(request, limitBytes, deps.budget);
-  return { sha256, release, input: () => inputOf(decodeJsonBody(ecrModel, inputShapeOf(operation), bytes)) };
+  const body = await bufferBody(request, limitBytes, deps.budget);
+  return {
+    sha256: body.sha256,
+    input: () => inputOf(decodeJsonBody(ecrModel, inputShapeOf(operation), body.bytes)),
+    release: () => body.release(),
+  };
 }
 
 function inputShapeOf(operation: string): string {

@@ -12,11 +12,11 @@ import {
   queryContentType,
 } from "#aws/query-protocol.ts";
 import type { Exchange } from "#std/exchange.ts";
-import { bufferBody } from "./body.ts";
+import { askForBody, bufferBody } from "./body.ts";
 import type { RefusedRow } from "./call.ts";
 import { ApiFault, notImplemented } from "./fault.ts";
 import type { AnyRow } from "./invoke.ts";
-import { askForBody, findRow, invoke, makeCall, requestFacts } from "./invoke.ts";
+import { findRow, invoke, makeCall, requestFacts } from "./invoke.ts";
 import { stsModel } from "./models.ts";
 import type { ApiDeps } from "./pipeline.ts";
 import { respond } from "./respond.ts";
@@ -27,9 +27,10 @@ const denied = { code: "AccessDenied", status: 403 };
 /** Answers one call of a Query service. Throws what `pipeline.ts` turns into an answer. */
 export async function answerQuery(deps: ApiDeps, exchange: Exchange): Promise<void> {
   const { request, response } = exchange;
+  exchange.note({ route: "sts" });
   const signed = await beginSignedRequest(deps.access, requestFacts(request), { services: ["sts"] });
   exchange.note({ accessKeyId: signed.claim.accessKeyId });
-  askForBody(exchange);
+  askForBody(request, response);
   const body = await bufferBody(request, queryBodyLimitBytes, deps.budget);
   try {
     const principal = await signed.confirm(body.sha256);

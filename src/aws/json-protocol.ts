@@ -1,5 +1,5 @@
 /** AWS JSON 1.1: a request's body to an operation's input, an output to a body, and the envelope of errors. */
-import { assert } from "#std/assert.ts";
+import { assert, unreachable } from "#std/assert.ts";
 import { parseJson, type Json } from "#std/json.ts";
 import { shapeOf, type ServiceModel } from "./model.ts";
 import type { Problem } from "./problem.ts";
@@ -82,6 +82,8 @@ function encodeShape(model: ServiceModel, shapeName: string, value: unknown): Js
     case "boolean":
       assert(typeof value === "boolean", `an output of shape ${shapeName} is no boolean`);
       return value;
+    default:
+      return unreachable(shape);
   }
 }
 

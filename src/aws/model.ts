@@ -66,12 +66,12 @@ export interface BlobShape {
 }
 
 /** True or false. */
-export interface BooleanShape {
+interface BooleanShape {
   readonly type: "boolean";
 }
 
 /** A moment. */
-export interface TimestampShape {
+interface TimestampShape {
   readonly type: "timestamp";
 }
 
@@ -79,7 +79,7 @@ export interface TimestampShape {
 export type Shape = StructureShape | ListShape | MapShape | StringShape | NumberShape | BlobShape | BooleanShape | TimestampShape;
 
 /** One operation of a service. */
-export interface Operation {
+interface Operation {
   readonly name: string;
   readonly input: string | undefined;
   readonly output: string | undefined;
@@ -116,7 +116,7 @@ export function shapeOf(model: ServiceModel, name: string): Shape {
 }
 
 /** The structure of that name. A name that the model lacks, or that names no structure, is a programmer's error. */
-export function structureOf(model: ServiceModel, name: string): StructureShape {
+function structureOf(model: ServiceModel, name: string): StructureShape {
   const shape = shapeOf(model, name);
   assert(shape.type === "structure", `the shape ${name} of ${model.serviceId} is no structure`);
   return shape;
@@ -232,14 +232,7 @@ function checkReferences(model: ServiceModel): void {
 
 /** The shapes that a shape is made of. */
 export function referencesOf(shape: Shape): readonly ShapeReference[] {
-  switch (shape.type) {
-    case "structure":
-      return Object.values(shape.members);
-    case "list":
-      return [shape.member];
-    case "map":
-      return [shape.key, shape.value];
-    default:
-      return [];
-  }
+  if (shape.type === "structure") return Object.values(shape.members);
+  if (shape.type === "list") return [shape.member];
+  return shape.type === "map" ? [shape.key, shape.value] : [];
 }

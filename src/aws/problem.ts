@@ -40,19 +40,11 @@ export function constraintTexts(shape: Shape): Partial<Record<ProblemRule, strin
   return texts;
 }
 
-/**
- * ECR's reason for refusing a parameter: what stands between the last quotes of
- * `Invalid parameter at '<path>' failed to satisfy constraint: '<reason>'`. Names of repositories have a wording of their own.
- */
-export function invalidParameterReason(problem: Problem): string {
-  return problem.path === "repositoryName" && problem.pattern !== undefined
-    ? `must satisfy regular expression '${problem.pattern}'`
-    : problem.constraint;
-}
-
-/** ECR's message for an `InvalidParameterException`. */
+/** ECR's message for an `InvalidParameterException`. Names of repositories have a wording of their own. */
 export function invalidParameterText(problem: Problem): string {
-  return `Invalid parameter at '${problem.path}' failed to satisfy constraint: '${invalidParameterReason(problem)}'`;
+  const isRepositoryName = problem.path === "repositoryName" && problem.pattern !== undefined;
+  const reason = isRepositoryName ? `must satisfy regular expression '${problem.pattern}'` : problem.constraint;
+  return `Invalid parameter at '${problem.path}' failed to satisfy constraint: '${reason}'`;
 }
 
 /** The message of a `ValidationError` of the Query services, and of a `ValidationException` elsewhere. */

@@ -4,7 +4,7 @@
  */
 import type { Json } from "#std/json.ts";
 import { parsed, problem, type Parsed } from "#std/parsed.ts";
-import { assert } from "#std/assert.ts";
+import { assert, unreachable } from "#std/assert.ts";
 import { toDecodedInput, type DecodedInput } from "./json-protocol.ts";
 import { shapeOf, type ServiceModel, type Shape } from "./model.ts";
 import { validateShape } from "./validate.ts";
@@ -101,8 +101,17 @@ function toJson(model: ServiceModel, shapeName: string, node: Node): Json {
     case "map":
       if (node.parts.size === 0) return text === "" ? {} : text;
       return mapToJson(model, shape.value.shape, node);
+    case "string":
+    case "blob":
+    case "boolean":
+    case "timestamp":
+    case "integer":
+    case "long":
+    case "float":
+    case "double":
+      return node.parts.size > 0 ? Object.fromEntries([...node.parts.keys()].map((part) => [part, ""])) : scalarToJson(shape.type, text);
     default:
-      return node.parts.size > 0 ? Object.fromEntries([...node.parts.keys()].map((part) => [part, ""])) : scalarToJson(shape, text);
+      return unreachable(shape);
   }
 }
 
@@ -121,21 +130,13 @@ function numbered(node: Node | undefined): readonly Node[] {
   return elements.toSorted(([left], [right]) => Number(left) - Number(right)).map(([, element]) => element);
 }
 
-function scalarToJson(shape: Shape, text: string): Json {
-  switch (shape.type) {
-    case "integer":
-    case "long":
-      return /^-?[0-9]{1,16}$/.test(text) ? Number(text) : text;
-    case "float":
-    case "double":
-      return /^-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?$/.test(text) ? Number(text) : text;
-    case "boolean":
-      return text === "true" ? true : text === "false" ? false : text;
-    case "timestamp":
-      return isoSeconds(text) ?? text;
-    default:
-      return text;
+function scalarToJson(type: Shape["type"], text: string): Json {
+  if (type === "integer" || type === "long") return /^-?[0-9]{1,16}$/.test(text) ? Number(text) : text;
+  if (type === "float" || type === "double") {
+    return /^-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?$/.test(text) ? Number(text) : text;
   }
+  if (type === "boolean") return text === "true" ? true : text === "false" ? false : text;
+  return type === "timestamp" ? (isoSeconds(text) ?? text) : text;
 }
 
 function isoSeconds(text: string): number | undefined {
@@ -186,13 +187,22 @@ function encodeShape(model: ServiceModel, shapeName: string, value: unknown): st
     }
     case "map":
       return Object.entries(value as Readonly<Record<string, unknown>>)
-        .map(([key, item]) => xmlElement("entry", `${xmlElement("key", escapeXml(key))}${xmlElement("value", encodeShape(model, shape.value.shape, item))}`))
+        .map(([key, item]) =>
+          xmlElement("entry", `${xmlElement("key", escapeXml(key))}${xmlElement("value", encodeShape(model, shape.value.shape, item))}`),
+        )
         .join("");
     case "blob":
       return Buffer.from(value as Uint8Array).toString("base64");
     case "timestamp":
       return new Date(value as number).toISOString().replace(".000Z", "Z");
-    default:
+    case "string":
+    case "boolean":
+    case "integer":
+    case "long":
+    case "float":
+    case "double":
       return escapeXml(String(value));
+    default:
+      return unreachable(shape);
   }
 }

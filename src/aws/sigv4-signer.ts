@@ -4,7 +4,7 @@ import { deriveSigningKey, expectedSignature } from "./sigv4.ts";
 import { formatAmzDate } from "./sigv4-text.ts";
 
 /** What a client signs with. */
-export interface SigningCredentials {
+interface SigningCredentials {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly sessionToken?: string;

@@ -2,6 +2,7 @@
  * Reads untrusted JSON as a shape of a service model. What comes out has exactly the model's members: unknown ones and nulls are
  * left out, blobs are bytes, timestamps are milliseconds. Invariant: work and the number of problems are bounded by the input's size.
  */
+import { unreachable } from "#std/assert.ts";
 import type { Json } from "#std/json.ts";
 import { shapeOf, type BlobShape, type ListShape, type MapShape, type NumberShape, type ServiceModel, type Shape } from "./model.ts";
 import type { StringShape, StructureShape } from "./model.ts";
@@ -62,18 +63,17 @@ function readShape(reading: Reading, shapeName: string, value: Json, path: strin
       return typeof value === "boolean" ? value : mistyped(reading, value, path, "a Boolean");
     case "timestamp":
       return readTimestamp(reading, value, path);
-    default:
+    case "integer":
+    case "long":
+    case "float":
+    case "double":
       return readNumber(reading, shape, value, path);
+    default:
+      return unreachable(shape);
   }
 }
 
-function readStructure(
-  reading: Reading,
-  shape: StructureShape,
-  value: Json,
-  path: string,
-  omit: readonly string[],
-): ShapeValue {
+function readStructure(reading: Reading, shape: StructureShape, value: Json, path: string, omit: readonly string[]): ShapeValue {
   if (value === null || typeof value !== "object" || Array.isArray(value)) return mistyped(reading, value, path, "a Structure");
   const members: [string, ShapeValue][] = [];
   for (const [name, reference] of Object.entries(shape.members)) {
@@ -81,7 +81,8 @@ function readStructure(
     const member = Object.hasOwn(value, name) ? (value[name] ?? null) : null;
     const memberPath = joinPath(path, name);
     if (member !== null) members.push([name, readShape(reading, reference.shape, member, memberPath)]);
-    else if (shape.required.includes(name)) pushProblem(reading, { path: memberPath, rule: "required", constraint: "Member must not be null" }, "null");
+    else if (shape.required.includes(name))
+      pushProblem(reading, { path: memberPath, rule: "required", constraint: "Member must not be null" }, "null");
   }
   return Object.fromEntries(members);
 }
@@ -193,16 +194,10 @@ function mistyped(reading: Reading, value: Json, path: string, wanted: string): 
 function tokenName(value: Json): string {
   if (value === null) return "NULL_VALUE";
   if (Array.isArray(value)) return "START_ARRAY";
-  switch (typeof value) {
-    case "string":
-      return "STRING_VALUE";
-    case "number":
-      return Number.isInteger(value) ? "NUMBER_VALUE" : "DECIMAL_VALUE";
-    case "boolean":
-      return value ? "TRUE_VALUE" : "FALSE_VALUE";
-    default:
-      return "START_OBJECT";
-  }
+  if (typeof value === "string") return "STRING_VALUE";
+  if (typeof value === "number") return Number.isInteger(value) ? "NUMBER_VALUE" : "DECIMAL_VALUE";
+  if (typeof value === "boolean") return value ? "TRUE_VALUE" : "FALSE_VALUE";
+  return "START_OBJECT";
 }
 
 function addProblem(reading: Reading, shape: Shape, rule: ProblemRule, path: string, shown: string | undefined): void {

@@ -1,10 +1,13 @@
 /** What becomes of request bodies that are refused, wanted, too long, or never sent; on raw sockets, because clients hide it. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { createServer } from "node:http";
 import { connect } from "node:net";
-import type { Socket } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { after, before, test } from "node:test";
 import { digestOf } from "#oci/digest.ts";
+import type { Exchange } from "#std/exchange.ts";
+import { readWholeBody } from "./body.ts";
 import { startRegistryServer } from "../../test/registry-server.ts";
 import type { RegistryServer } from "../../test/registry-server.ts";
 
@@ -23,8 +26,8 @@ class Line {
   readonly socket: Socket;
   text = "";
   closed = false;
-  constructor() {
-    this.socket = connect(port, "127.0.0.1");
+  constructor(to = port) {
+    this.socket = connect(to, "127.0.0.1");
     this.socket.on("data", (chunk) => void (this.text += chunk.toString("latin1")));
     this.socket.on("close", () => void (this.closed = true)).on("error", () => undefined);
   }
@@ -174,4 +177,18 @@ test("a manifest that is too long is refused by its announcement or by its bytes
   const answer = await server.request("PUT", "/v2/team/app/manifests/v1", { body: chunks });
   assert.deepEqual([answer.status, answer.code, answer.headers.connection], [413, "SIZE_INVALID", "close"]);
   assert.equal((await server.request("GET", "/v2/")).status, 200);
+});
+
+test("a body that trickles ends the connection", async () => {
+  const outcome = Promise.withResolvers<unknown>();
+  const listener = createServer((request, response) => {
+    const exchange = { request, response } as unknown as Exchange;
+    readWholeBody(exchange, { limitBytes: 100, timeoutMs: 50 }).then(outcome.resolve, outcome.resolve);
+  });
+  await new Promise<void>((resolve) => void listener.listen(0, "127.0.0.1", resolve));
+  const line = new Line((listener.address() as AddressInfo).port);
+  line.socket.write(head("PUT", "/", { "Content-Length": "100" }) + "slow");
+  assert.equal(((await outcome.promise) as NodeJS.ErrnoException).code, "ETIMEDOUT");
+  await line.end();
+  listener.close();
 });

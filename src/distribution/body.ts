@@ -85,19 +85,37 @@ export class BodyTooLarge extends Error {
   override readonly name = "BodyTooLarge";
 }
 
-/** Reads a whole body of at most `limitBytes`. Throws {@link BodyTooLarge}, as early as the client's announcement allows, and the stream's error. */
-export async function readWholeBody(exchange: Exchange, limitBytes: number): Promise<Buffer> {
-  const announced = announcedLength(exchange.request);
-  if (announced !== undefined && announced > limitBytes) throw new BodyTooLarge();
+/** How much a body may be, and how long it may take: what is held in memory must not be held by a trickle. */
+export interface BodyBounds {
+  readonly limitBytes: number;
+  readonly timeoutMs: number;
+}
+
+/**
+ * Reads a whole body. Throws {@link BodyTooLarge}, as early as the client's announcement allows, and an error with a code when the client
+ * goes away or takes too long; then the connection is gone.
+ */
+export async function readWholeBody(exchange: Exchange, bounds: BodyBounds): Promise<Buffer> {
+  const { request } = exchange;
+  if ((announcedLength(request) ?? 0) > bounds.limitBytes) throw new BodyTooLarge();
+  const late = setTimeout(() => request.destroy(tooLate()), bounds.timeoutMs);
   const chunks: Uint8Array[] = [];
   let sizeBytes = 0;
-  for await (const chunk of receiveBody(exchange)) {
-    sizeBytes += chunk.byteLength;
-    if (sizeBytes > limitBytes) throw new BodyTooLarge();
-    chunks.push(chunk);
+  try {
+    for await (const chunk of receiveBody(exchange)) {
+      sizeBytes += chunk.byteLength;
+      if (sizeBytes > bounds.limitBytes) throw new BodyTooLarge();
+      chunks.push(chunk);
+    }
+  } finally {
+    clearTimeout(late);
   }
   const [first] = chunks;
   return chunks.length === 1 && first !== undefined
     ? Buffer.from(first.buffer, first.byteOffset, first.byteLength)
     : Buffer.concat(chunks, sizeBytes);
+}
+
+function tooLate(): Error {
+  return Object.assign(new Error("the body took too long"), { code: "ETIMEDOUT" });
 }

@@ -14,10 +14,7 @@ const [layer] = image.layers;
 before(async () => {
   server = await startRegistryServer();
   await server.createRepository("team/app");
-  for (const blob of [image.config, ...image.layers]) {
-    await server.request("POST", `/v2/team/app/blobs/uploads/?digest=${blob.digest}`, { body: blob.bytes });
-  }
-  await server.request("PUT", "/v2/team/app/manifests/v1", { body: image.bytes, headers: { "Content-Type": image.mediaType } });
+  await server.push("team/app", image, "v1");
 });
 after(() => server.close());
 
@@ -75,11 +72,7 @@ test("a deleted blob is gone for its tickets too", async () => {
   const other = await startRegistryServer();
   try {
     await other.createRepository("team/app");
-    const bytes = layer?.bytes ?? Buffer.alloc(0);
-    await other.request("POST", `/v2/team/app/blobs/uploads/?digest=${layer?.digest}`, { body: bytes });
-    await other.request("POST", `/v2/team/app/blobs/uploads/?digest=${image.config.digest}`, { body: image.config.bytes });
-    for (const blob of image.layers) await other.request("POST", `/v2/team/app/blobs/uploads/?digest=${blob.digest}`, { body: blob.bytes });
-    await other.request("PUT", "/v2/team/app/manifests/v1", { body: image.bytes, headers: { "Content-Type": image.mediaType } });
+    await other.push("team/app", image, "v1");
     const context = { core: other.core, actor: other.principal, requestId: "test" };
     const registry = { accountId: other.accountId, region: other.region };
     assert.ok(layer !== undefined);

@@ -4,7 +4,7 @@
  */
 
 /** The last byte an upload holds, in the form `0-<last>`. No byte yet is also `0-0`: clients insist on a range that parses. */
-export function uploadRange(receivedBytes: number): string {
+function uploadRange(receivedBytes: number): string {
   return `0-${Math.max(0, receivedBytes - 1)}`;
 }
 

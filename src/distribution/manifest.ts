@@ -16,6 +16,8 @@ import { storedHeaders } from "./location.ts";
 
 /** The specification wants ten at least; more than this is no push. */
 const mostTagParameters = 100;
+/** 4 MiB in this time is 280 kbit/s. */
+const manifestTimeoutMs = 120_000;
 
 /** GET `/v2/<name>/manifests/<reference>` (end-3): the bytes as they were pushed. */
 export async function readManifest(call: RepositoryCall): Promise<void> {
@@ -75,7 +77,7 @@ async function withManifestBody<T>(call: RepositoryCall, use: (bytes: Buffer) =>
   exchange.response.once("close", leave);
   const release = await budget.acquire(announced, gone.signal);
   try {
-    return await use(await readWholeBody(exchange, limitBytes));
+    return await use(await readWholeBody(exchange, { limitBytes, timeoutMs: manifestTimeoutMs }));
   } catch (error) {
     return error instanceof BodyTooLarge ? refuse("manifest-too-large", { limitBytes }) : Promise.reject(error);
   } finally {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { parseRegistryPath, splitTarget } from "./path.ts";
 
 const digest = `sha256:${"a".repeat(64)}`;

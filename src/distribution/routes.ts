@@ -17,7 +17,7 @@ import { getTags } from "./tag.ts";
 import { deleteUpload, getUploadStatus, patchUpload, postUpload, putUpload } from "./upload.ts";
 
 /** The methods that some path takes. */
-export type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
+type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 type Needs = (call: RepositoryCall) => readonly Action[];
 
@@ -31,7 +31,7 @@ interface RouteColumns {
 }
 
 /** A row about one repository: the action is asked on its ARN. */
-export interface RepositoryRoute extends RouteColumns {
+interface RepositoryRoute extends RouteColumns {
   readonly resource: "repository";
   readonly action: Action;
   /** What some forms of the request need besides, on the same repository. */
@@ -40,7 +40,7 @@ export interface RepositoryRoute extends RouteColumns {
 }
 
 /** A row about the registry: the action is asked on all its repositories, or none is needed beyond valid credentials. */
-export interface RegistryRoute extends RouteColumns {
+interface RegistryRoute extends RouteColumns {
   readonly resource: "every-repository" | "none";
   readonly action: Action | "none";
   readonly handle: (call: Call) => Promise<void>;

@@ -105,12 +105,13 @@ export async function listChanges(
   db: Database,
   page: { readonly repositoryId?: number; readonly after?: string; readonly limit: number },
 ): Promise<Change[]> {
-  let query = db.read.selectFrom("change").selectAll().where(db.dialect.changeSettled);
+  const { transactionId, changeId } = parsePosition(page.after ?? "0.0");
+  let query = db.read
+    .selectFrom("change")
+    .selectAll()
+    .where(db.dialect.changeSettled)
+    .where(sql<boolean>`(transaction_id, change_id) > (${transactionId}, ${changeId})`);
   if (page.repositoryId !== undefined) query = query.where("repository_id", "=", page.repositoryId);
-  if (page.after !== undefined) {
-    const { transactionId, changeId } = parsePosition(page.after);
-    query = query.where(sql<boolean>`(transaction_id, change_id) > (${transactionId}, ${changeId})`);
-  }
   const rows = await query.orderBy("transaction_id").orderBy("change_id").limit(page.limit).execute();
   return rows.map(changeOf);
 }

@@ -170,10 +170,14 @@ async function collectReferrers(db: Database, tx: Transaction<Schema>, repositor
       select m.manifest_id, m.digest from manifest m
       where m.repository_id = ${repositoryId} and ${db.dialect.textIn("m.subject_digest", digests)} and m.subject_digest is not null
         and m.deleted_at is null
-        and not exists (select 1 from manifest_child c where c.repository_id = ${repositoryId} and c.digest = m.digest and c.live = 1)
-      order by m.digest`.execute(tx);
+        and not exists (select 1 from manifest_child c where c.repository_id = ${repositoryId} and c.digest = m.digest and c.live = 1)`.execute(
+      tx,
+    );
+    // Sorted here: asked for the order, SQLite walks all digests of the repository instead of the subject's referrers.
     // Digests cannot form a circle, but nothing here depends on that.
-    level = rows.filter((row) => row.manifest_id !== manifest.manifest_id && !found.has(row.manifest_id));
+    level = rows
+      .filter((row) => row.manifest_id !== manifest.manifest_id && !found.has(row.manifest_id))
+      .toSorted((a, b) => (a.digest < b.digest ? -1 : 1));
     for (const row of level) found.set(row.manifest_id, row);
   }
   return [...found.values()];

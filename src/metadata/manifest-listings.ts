@@ -98,10 +98,10 @@ export async function findManifestsWithTags(
   const tags = references.flatMap(({ digest, tag }) => (digest === undefined && tag !== undefined ? [tag] : []));
   const { rows } = await sql<TaggedRow>`
     select ${sql.raw(manifestColumns)}, t.name as tag
-    from (select manifest_id from manifest
+    from (select distinct manifest_id from (select manifest_id from manifest
         where repository_id = ${repositoryId} and ${db.dialect.textIn("digest", digests)} and deleted_at is null
-      union select manifest_id from tag
-        where repository_id = ${repositoryId} and ${db.dialect.textIn("name", tags)} and deleted_at is null) wanted
+      union all select manifest_id from tag
+        where repository_id = ${repositoryId} and ${db.dialect.textIn("name", tags)} and deleted_at is null) found) wanted
     join manifest m on m.manifest_id = wanted.manifest_id
     left join tag t on t.manifest_id = m.manifest_id and t.deleted_at is null
     order by m.manifest_id, t.name`.execute(db.read);

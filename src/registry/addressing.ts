@@ -109,7 +109,7 @@ export function createAddressing(settings: AddressingSettings): Addressing {
 }
 
 /** The ARN partition that AWS gives a region of this name. */
-export function partitionOf(region: string): string {
+function partitionOf(region: string): string {
   if (region.startsWith("cn-")) return "aws-cn";
   if (region.startsWith("us-gov-")) return "aws-us-gov";
   return "aws";

@@ -60,13 +60,13 @@ export interface RegistryErrorDetails {
   /** A quota; `message` is ECR's sentence for it. */
   "limit-exceeded": { readonly message: string };
   /** A page token or `last` that this listing did not hand out. */
-  "page-token-invalid": Record<never, never>;
+  "page-token-invalid": Record<string, never>;
   "resource-tag-invalid": { readonly problem: string };
-  "resource-tags-too-many": Record<never, never>;
+  "resource-tags-too-many": Record<string, never>;
   /** Parameters that contradict each other or ask for what is not offered; ECR's form `Invalid parameter at '<parameter>' …`. */
   "parameter-invalid": { readonly parameter: string; readonly constraint: string };
   /** The bytes cannot be written now: the disk is full. */
-  "storage-full": Record<never, never>;
+  "storage-full": Record<string, never>;
   /** The client went away or stopped in the middle of its body. */
   "body-aborted": { readonly receivedBytes: number };
 }

@@ -9,22 +9,23 @@ import type { Digest } from "#oci/digest.ts";
 import type { RepositoryName } from "#oci/repository-name.ts";
 import type { Tag } from "#oci/tag.ts";
 import { systemRandom } from "#std/random.ts";
-import type { StorageDriver } from "#storage/driver.ts";
+import type { CommitTarget, StorageDriver } from "#storage/driver.ts";
 import { createFilesystemDriver } from "#storage/filesystem.ts";
 import { getBlob, mountBlob } from "./blob.ts";
 import type { RegistryContext } from "./context.ts";
 import { RegistryError } from "./errors.ts";
 import { runFsck } from "./fsck.ts";
 import { runGarbageCollection } from "./gc.ts";
+import type { NewManifest } from "./manifest.ts";
 import { deleteManifest, putManifest } from "./manifest.ts";
 import { createRepository } from "./repository.ts";
-import type { TestRegistry } from "./test-registry.ts";
-import { createManualClock, incoming, manifestOf, openTestRegistry, pushBlob, readAll, registry, sha256 } from "./test-registry.ts";
+import type { TestRegistry } from "./testing/test-registry.ts";
+import { createManualClock, incoming, manifestOf, openTestRegistry, pushBlob, readAll, registry, sha256 } from "./testing/test-registry.ts";
 import { appendUpload, completeUpload, startUpload } from "./upload.ts";
 
 const names = ["team/one", "team/two"] as RepositoryName[];
 const pushers = 5;
-const roundsPerPusher = 8;
+const roundsPerPusher = 6;
 /** Few contents, so that pushers and the collector meet on them. */
 const contents = ["red", "green", "blue", "yellow"];
 
@@ -73,16 +74,20 @@ function dawdling(driver: StorageDriver): StorageDriver {
       await dawdle();
       return result;
     };
-  return { ...driver, openSegment: around(driver.openSegment), commit: around(driver.commit), delete: around(driver.delete) };
+  return {
+    ...driver,
+    openSegment: around((key: string) => driver.openSegment(key)),
+    commit: around((segments: readonly string[], target: CommitTarget) => driver.commit(segments, target)),
+    delete: around((key: string) => driver.delete(key)),
+  };
 }
 
-/** True when it was done, false when the collector was faster and the client has to begin again. */
-async function unlessMissing(work: () => Promise<unknown>): Promise<boolean> {
+/** Undefined when the collector was faster and the client has to begin again. */
+async function unlessMissing<Result>(work: () => Promise<Result>): Promise<Result | undefined> {
   try {
-    await work();
-    return true;
+    return await work();
   } catch (error) {
-    if (error instanceof RegistryError && ["manifest-blobs-missing", "blob-not-found"].includes(error.refusal.kind)) return false;
+    if (error instanceof RegistryError && error.refusal.kind === "manifest-blobs-missing") return undefined;
     throw error;
   }
 }
@@ -111,14 +116,15 @@ async function pushAndDelete(ctx: RegistryContext, pusher: number, graceMs: numb
   for (let round = 0; round < roundsPerPusher; round += 1) {
     const name = pick(names);
     const layers = [pick(contents), pick(contents)];
-    const bytes = manifestOf(`config ${pusher}`, layers);
-    let digest: Digest | undefined;
-    while (digest === undefined) {
+    const input: NewManifest = { bytes: manifestOf(`config ${pusher}`, layers), tags: [`tag-${pusher}` as Tag], plane: "oci" };
+    let digest: Digest;
+    for (;;) {
       for (const content of [`config ${pusher}`, ...layers]) await provide(ctx, name, content);
-      const accepted = await unlessMissing(async () => {
-        ({ digest } = await putManifest(ctx, registry, name, { bytes, tags: [`tag-${pusher}` as Tag], plane: "oci" }));
-      });
-      assert.ok(accepted || graceMs === 0, "within the grace no push is disturbed");
+      const accepted = await unlessMissing(() => putManifest(ctx, registry, name, input));
+      assert.ok(accepted !== undefined || graceMs === 0, "within the grace no push is disturbed");
+      if (accepted === undefined) continue;
+      ({ digest } = accepted);
+      break;
     }
     for (const content of [`config ${pusher}`, ...layers]) await expectReadable(ctx, name, content);
     // A delete takes what it alone referenced out of sight at once, also from under a push that counts on it: only where pushes begin again.
@@ -129,11 +135,11 @@ async function pushAndDelete(ctx: RegistryContext, pusher: number, graceMs: numb
 for (const graceMs of [0, undefined]) {
   test(`pushers against two collectors ${graceMs === 0 ? "without any waiting time" : "with the usual waiting times"}`, async () => {
     const { ctx } = opened;
-    let running = true;
+    const stop = new AbortController();
     let collected = 0;
     const core = { ...ctx.core, metadata: { ...ctx.core.metadata, read: ctx.core.metadata.read.withPlugin(dawdlingReads) } };
     const collector = async () => {
-      while (running) {
+      while (!stop.signal.aborted) {
         const { deletedCopies, failures } = await runGarbageCollection(core, { graceMs });
         collected += deletedCopies;
         assert.equal(failures, 0);
@@ -144,7 +150,7 @@ for (const graceMs of [0, undefined]) {
     const collectors = [collector(), collector()];
     const pushes = Array.from({ length: pushers }, (_, pusher) => pushAndDelete(ctx, pusher, graceMs));
     await Promise.allSettled(pushes);
-    running = false;
+    stop.abort();
     await Promise.all([...collectors, ...pushes]);
     const { problems, unreferencedEntries, manifests } = await runFsck(ctx.core, { readBytes: true });
     assert.deepEqual([problems, unreferencedEntries], [[], 0]);

@@ -15,8 +15,17 @@ import type { GcReport } from "./gc.ts";
 import { runGarbageCollection } from "./gc.ts";
 import { deleteManifest, getManifest } from "./manifest.ts";
 import { createRepository, deleteRepository } from "./repository.ts";
-import type { ManualClock, TestRegistry } from "./test-registry.ts";
-import { createManualClock, incoming, openTestRegistry, pushBlob, pushManifest, refusal, registry, sha256 } from "./test-registry.ts";
+import type { ManualClock, TestRegistry } from "./testing/test-registry.ts";
+import {
+  createManualClock,
+  incoming,
+  openTestRegistry,
+  pushBlob,
+  pushManifest,
+  refusal,
+  registry,
+  sha256,
+} from "./testing/test-registry.ts";
 import { appendUpload, completeUpload, getUpload, startUpload } from "./upload.ts";
 
 const name = "team/app" as RepositoryName;

@@ -13,8 +13,6 @@ import { refuse } from "./errors.ts";
 import { manifestBytes } from "./manifest-bytes.ts";
 import { authorOf, repositoryDetail, repositoryKey } from "./scope.ts";
 
-export { describeManifests, getManifests, listManifestTags, listManifests, removeManifests } from "./manifest-batch.ts";
-
 /** What a client learns of a manifest without its bytes. */
 export interface ManifestFacts {
   readonly digest: Digest;
@@ -155,26 +153,17 @@ function refusePut(
 ): never {
   const detail = repositoryDetail(registry, name);
   const where = `the repository with name '${name}' in registry with id '${registry.accountId}'`;
-  switch (outcome.outcome) {
-    case "repository-not-found":
-      return refuse("repository-not-found", detail);
-    case "blobs-missing":
-      return refuse("manifest-blobs-missing", { ...detail, digests: outcome.digests });
-    case "children-missing":
-      return refuse("manifest-children-missing", { ...detail, digests: outcome.digests });
-    case "tag-immutable":
-      return refuse("tag-immutable", { ...detail, tag: outcome.tag });
-    case "same":
-      return refuse("manifest-exists", { ...detail, digest, ...(tags[0] !== undefined && { tag: tags[0] }) });
-    case "limit": {
-      const { manifestsPerRepository, tagsPerManifest } = ctx.core.limits;
-      const message =
-        outcome.which === "manifests"
-          ? `T${where.slice(1)} already has the maximum allowed number of images which is '${manifestsPerRepository}'`
-          : `Adding tag '${tags[0] ?? ""}' to an image in ${where} exceeds the maximum allowed number of tags per image which is '${tagsPerManifest}'`;
-      return refuse("limit-exceeded", { message });
-    }
-  }
+  if (outcome.outcome === "repository-not-found") return refuse("repository-not-found", detail);
+  if (outcome.outcome === "blobs-missing") return refuse("manifest-blobs-missing", { ...detail, digests: outcome.digests });
+  if (outcome.outcome === "children-missing") return refuse("manifest-children-missing", { ...detail, digests: outcome.digests });
+  if (outcome.outcome === "tag-immutable") return refuse("tag-immutable", { ...detail, tag: outcome.tag });
+  if (outcome.outcome === "same") return refuse("manifest-exists", { ...detail, digest, ...(tags[0] !== undefined && { tag: tags[0] }) });
+  const { manifestsPerRepository, tagsPerManifest } = ctx.core.limits;
+  const message =
+    outcome.which === "manifests"
+      ? `T${where.slice(1)} already has the maximum allowed number of images which is '${manifestsPerRepository}'`
+      : `Adding tag '${tags[0] ?? ""}' to an image in ${where} exceeds the maximum allowed number of tags per image which is '${tagsPerManifest}'`;
+  return refuse("limit-exceeded", { message });
 }
 
 /** Deletes a manifest with its tags (data plane): its referrers stay and stay listed. Throws `repository-not-found`, `manifest-not-found`, `manifest-referenced`. */

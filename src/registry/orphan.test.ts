@@ -10,13 +10,14 @@ import { completeUpload as completeRow } from "#metadata/upload-sessions.ts";
 import { selectOrphanedCopies } from "./orphan.ts";
 import { createRepository } from "./repository.ts";
 import { authorOf } from "./scope.ts";
-import { createManualClock, openTestRegistry, registry, sha256 } from "./test-registry.ts";
+import { createManualClock, openTestRegistry, registry, sha256 } from "./testing/test-registry.ts";
 import { startUpload } from "./upload.ts";
 
 test("a copy whose upload is completed between the two questions is no orphan", async () => {
   const folder = mkdtempSync(join(tmpdir(), "orphan-"));
   const clock = createManualClock();
-  const { core, ctx, close } = await openTestRegistry({ databaseFile: join(folder, "db"), storage: createMemoryDriver({ clock }), clock });
+  const opened = await openTestRegistry({ databaseFile: join(folder, "db"), storage: createMemoryDriver({ clock }), clock });
+  const { core, ctx } = opened;
   const name = "team/app" as RepositoryName;
   await createRepository(ctx, registry, name);
   const { uploadId } = await startUpload(ctx, registry, name);
@@ -43,6 +44,6 @@ test("a copy whose upload is completed between the two questions is no orphan", 
   assert.deepEqual(await selectOrphanedCopies(core, entries), []);
   const stranger = entries.map((entry) => ({ ...entry, key: `${entry.key}x`, owner: core.random.uuid() }));
   assert.deepEqual(await selectOrphanedCopies(core, [...entries, ...stranger]), stranger);
-  await close();
+  await opened.close();
   rmSync(folder, { recursive: true });
 });

@@ -3,6 +3,9 @@ import type { Limits } from "./limits.ts";
 
 const keyLimit = 128;
 const valueLimit = 256;
+/** Lengths are counted in characters, not in the code units of a string. */
+const keyLength = new RegExp(`^.{1,${keyLimit}}$`, "su");
+const valueLength = new RegExp(`^.{0,${valueLimit}}$`, "su");
 const allowedText = /^[\p{L}\p{N}\p{Zs}+\-=._:/@]*$/u;
 
 /** Checks keys and values of resource tags. Throws `resource-tag-invalid`, or `resource-tags-too-many` above the limit. */
@@ -11,7 +14,7 @@ export function checkResourceTags(limits: Limits, tags: Readonly<Record<string, 
   if (entries.length > limits.resourceTags) refuse("resource-tags-too-many", {});
   for (const [key, value] of entries) {
     checkResourceTagKey(key);
-    if ([...value].length > valueLimit) refuse("resource-tag-invalid", { problem: `Tag values must not exceed ${valueLimit} characters` });
+    if (!valueLength.test(value)) refuse("resource-tag-invalid", { problem: `Tag values must not exceed ${valueLimit} characters` });
     if (!allowedText.test(value))
       refuse("resource-tag-invalid", { problem: `Tag value '${value}' contains characters that are not allowed` });
   }
@@ -19,8 +22,7 @@ export function checkResourceTags(limits: Limits, tags: Readonly<Record<string, 
 
 /** Checks one key. Throws `resource-tag-invalid`. */
 export function checkResourceTagKey(key: string): void {
-  const length = [...key].length;
-  if (length < 1 || length > keyLimit) {
+  if (!keyLength.test(key)) {
     refuse("resource-tag-invalid", { problem: `Tag keys must have between 1 and ${keyLimit} characters` });
   }
   if (!allowedText.test(key)) refuse("resource-tag-invalid", { problem: `Tag key '${key}' contains characters that are not allowed` });

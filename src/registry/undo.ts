@@ -66,16 +66,12 @@ export async function restore(ctx: RegistryContext, registry: RegistryRef, name:
     target.kind === "digest"
       ? await tombstones.restoreManifest(metadata, { ...input, digest: target.digest })
       : await tombstones.restoreTag(metadata, { ...input, tag: target.tag });
-  switch (result.outcome) {
-    case "restored":
-      return { restored: target.kind === "digest" ? "manifest" : "tag", digest: result.digest, tags: result.tags };
-    case "repository-not-found":
-      return refuse("repository-not-found", detail);
-    case "not-found":
-      return refuse("manifest-not-found", { ...detail, ...nameOf(target) });
-    case "in-the-way":
-      return refuse("manifest-exists", { ...detail, ...(await livingIn(ctx, registry, name, target)) });
+  if (result.outcome === "restored") {
+    return { restored: target.kind === "digest" ? "manifest" : "tag", digest: result.digest, tags: result.tags };
   }
+  if (result.outcome === "repository-not-found") return refuse("repository-not-found", detail);
+  if (result.outcome === "not-found") return refuse("manifest-not-found", { ...detail, ...nameOf(target) });
+  return refuse("manifest-exists", { ...detail, ...(await livingIn(ctx, registry, name, target)) });
 }
 
 /**

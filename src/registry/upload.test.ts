@@ -15,8 +15,8 @@ import { createMemoryDriver } from "#storage/memory.ts";
 import { getBlob } from "./blob.ts";
 import type { RegistryContext } from "./context.ts";
 import { createRepository, deleteRepository } from "./repository.ts";
-import type { ManualClock, TestRegistry } from "./test-registry.ts";
-import { bytesOf, createManualClock, incoming, openTestRegistry, readAll, refusal, registry, sha256 } from "./test-registry.ts";
+import type { ManualClock, TestRegistry } from "./testing/test-registry.ts";
+import { bytesOf, createManualClock, incoming, openTestRegistry, readAll, refusal, registry, sha256 } from "./testing/test-registry.ts";
 import {
   appendPart,
   appendUpload,

@@ -27,8 +27,6 @@ import {
   segmentPlan,
 } from "./upload-session.ts";
 
-export type { IncomingBytes } from "./upload-bytes.ts";
-
 /** What a client may know of a session. */
 export interface UploadState {
   readonly uploadId: string;

@@ -102,7 +102,7 @@ function failsWith(kind: StorageError["kind"]): (error: unknown) => boolean {
 }
 
 function keepsBytes(makeDriver: DriverMaker): void {
-  for (const sizeBytes of [0, 1, 65_535, 65_536, 65_537, 5 * mebibyte + 17]) {
+  for (const sizeBytes of [0, 1, 65_535, 65_536, 65_537, 524_287, 524_288, 524_289, 5 * mebibyte + 17]) {
     test(`${sizeBytes} bytes come back as they were`, async () => {
       const driver = await makeDriver();
       const bytes = patternBytes(sizeBytes);
@@ -155,6 +155,8 @@ function readsSpans(makeDriver: DriverMaker): void {
       [1, 65_535],
       [1, 65_536],
       [1, 65_537],
+      [1, 524_288],
+      [1, 524_289],
       [524_287, 524_288],
       [524_288, 2 * mebibyte],
       [7, 2 * mebibyte + 11],
@@ -185,16 +187,19 @@ function commitsRepeatedly(makeDriver: DriverMaker): void {
     });
   }
 
-  test("commits of one target at the same time all succeed", async () => {
-    const driver = await makeDriver();
-    const parts = [patternBytes(700_000, 1), patternBytes(10, 2)];
-    const bytes = Buffer.concat(parts);
-    for (const [index, part] of parts.entries()) await writeSegment(driver, `u1/${index}`, part);
-    const made = await Promise.all(Array.from({ length: 6 }, () => driver.commit(["u1/0", "u1/1"], targetOf(bytes, "u1"))));
-    assert.equal(new Set(made).size, 1);
-    assert.ok(bytes.equals(await readAll(driver, made[0] ?? "", bytes.byteLength)));
-    assert.deepEqual(await listAll(driver.listSegments()), []);
-  });
+  for (const sizes of [[700_000], [700_000, 10]]) {
+    test(`commits of one target of ${sizes.length} segments at the same time all succeed`, async () => {
+      const driver = await makeDriver();
+      const parts = sizes.map((sizeBytes, index) => patternBytes(sizeBytes, index));
+      const keys = parts.map((_, index) => `u1/${index}`);
+      const bytes = Buffer.concat(parts);
+      for (const [index, part] of parts.entries()) await writeSegment(driver, keys[index] ?? "", part);
+      const made = await Promise.all(Array.from({ length: 6 }, () => driver.commit(keys, targetOf(bytes, "u1"))));
+      assert.equal(new Set(made).size, 1);
+      assert.ok(bytes.equals(await readAll(driver, made[0] ?? "", bytes.byteLength)));
+      assert.deepEqual(await listAll(driver.listSegments()), []);
+    });
+  }
 
   test("the same content of another upload has a key and a life of its own", async () => {
     const driver = await makeDriver();

@@ -159,6 +159,19 @@ test("reads that are given up at any point close their file", { skip: canCount }
   await expectNoOpenFiles();
 });
 
+test("an abort ends a delivery that the receiver has stopped taking, also when the sink fails late", { skip: canCount }, async () => {
+  const sink = new Writable({
+    write() {},
+    destroy: (_error, closed) => setImmediate(() => closed(new Error("a late failure must not end the process"))),
+  });
+  const aborter = new AbortController();
+  setTimeout(() => aborter.abort(new Error("enough")), 20);
+  await assert.rejects((await openBytes()).pipeTo(sink, aborter.signal), /enough/);
+  await new Promise((resolve) => sink.once("close", resolve));
+  assert.ok(sink.destroyed);
+  await expectNoOpenFiles();
+});
+
 const badSinks: Readonly<Record<string, () => Writable>> = {
   "was destroyed before": () => new Writable().destroy(),
   "fails at the second chunk": () => {

@@ -5,7 +5,7 @@ import { assert } from "#std/assert.ts";
 import type { Random } from "#std/random.ts";
 import type { CommitTarget, SegmentKey, SegmentWriter, StorageDriver } from "./driver.ts";
 import { StorageError } from "./driver.ts";
-import { isAbsent, storing } from "./filesystem-fault.ts";
+import { isAbsent, storageFault, storing } from "./filesystem-fault.ts";
 import { makeDurableFolder, openNewFile, removeEmptyFolder, syncFolder } from "./filesystem-folder.ts";
 import { listSegmentFiles, listStoredFiles } from "./filesystem-list.ts";
 import type { StoragePaths } from "./filesystem-paths.ts";
@@ -44,7 +44,7 @@ export async function createFilesystemDriver({ folder, random }: FilesystemOptio
     await makeDurableFolder(paths.blobsFolder);
     await makeDurableFolder(paths.segmentsFolder);
   });
-  await check(paths);
+  await check(paths, constants.O_CREAT);
   const store: Store = { paths, random, slots: { inUse: 0 }, pool: createBufferPool(maxIdleBuffers), durableFolders: new Set() };
   return {
     name: "filesystem",
@@ -66,12 +66,12 @@ export async function createFilesystemDriver({ folder, random }: FilesystemOptio
 
 /**
  * Writes in place and reads back: notices a folder that went away, became read-only or fails. A full disk passes, because it can
- * still serve and delete.
+ * still serve and delete. Only the start makes the file: below a mount that went away there is an empty folder, too.
  */
-async function check(paths: StoragePaths): Promise<void> {
-  await storing("checking the storage folder", async () => {
+async function check(paths: StoragePaths, creation = 0): Promise<void> {
+  try {
     // Not shortened first: another process of this registry may be reading it back.
-    const handle = await open(paths.checkFile, constants.O_RDWR | constants.O_CREAT, 0o600);
+    const handle = await open(paths.checkFile, constants.O_RDWR | creation, 0o600);
     try {
       await handle.write(checkText, 0);
       const { buffer } = await handle.read(Buffer.alloc(checkText.length), 0, checkText.length, 0);
@@ -79,7 +79,11 @@ async function check(paths: StoragePaths): Promise<void> {
     } finally {
       await handle.close();
     }
-  });
+  } catch (error) {
+    if (isAbsent(error))
+      throw new StorageError("unavailable", `the storage folder ${paths.folder} is not there any more`, { cause: error });
+    throw storageFault(error, "checking the storage folder");
+  }
 }
 
 async function openSegment(store: Store, key: SegmentKey): Promise<SegmentWriter> {

@@ -64,7 +64,7 @@ export async function startDockerEngine(): Promise<DockerEngine> {
     },
     async close() {
       daemon.kill("SIGTERM");
-      await Promise.race([new Promise((resolve) => daemon.once("exit", resolve)), sleep(15_000)]);
+      await Promise.race([new Promise((resolve) => daemon.once("exit", resolve)), sleep(15_000, undefined, { ref: false })]);
       await runTool(["sh", "-c", `umount -R ${folder}/exec/netns/* ${folder}/data 2>/dev/null; true`]);
       rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
     },

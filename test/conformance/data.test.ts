@@ -177,16 +177,20 @@ async function checkManifest(content: Content, reference: string): Promise<void>
 async function listTags(query = ""): Promise<string[]> {
   const answer = await server.request("GET", `/v2/${repo1}/tags/list${query}`);
   assert.equal(answer.status, 200);
-  return answer.json().tags;
+  return answer.json<{ tags: string[] }>().tags;
 }
 
-async function listReferrers(
-  subject: string,
-  query = "",
-): Promise<{ digest: string; artifactType?: string; size: number; annotations?: object }[]> {
+interface Listed {
+  readonly digest: string;
+  readonly artifactType?: string;
+  readonly size: number;
+  readonly annotations?: object;
+}
+
+async function listReferrers(subject: string, query = ""): Promise<Listed[]> {
   const answer = await server.request("GET", `/v2/${repo1}/referrers/${subject}${query}`);
   assert.deepEqual([answer.status, answer.headers["content-type"]], [200, mediaTypes.ociIndex]);
-  const index = answer.json();
+  const index = answer.json<{ schemaVersion: number; mediaType: string; manifests: Listed[] }>();
   assert.deepEqual([index.schemaVersion, index.mediaType], [2, mediaTypes.ociIndex]);
   return index.manifests;
 }
@@ -251,7 +255,7 @@ async function deleteAll(set: DataSet): Promise<void> {
   };
   for (const tag of Object.keys(set.tags)) await gone(manifestPath(tag));
   assert.deepEqual(await listTags(), []);
-  for (const content of [...set.manifests].reverse()) await gone(manifestPath(content.digest));
+  for (const content of set.manifests.toReversed()) await gone(manifestPath(content.digest));
   for (const { subject } of set.referrers ?? []) assert.deepEqual(await listReferrers(subject.digest), []);
   for (const digest of new Set(set.blobs.map((blob) => blob.digest))) {
     const path = `/v2/${repo1}/blobs/${digest}`;

@@ -38,6 +38,8 @@ test(`kill -9 at random moments of ${pushes} pushes loses nothing that was ackno
     let next = 0;
     let kills = 0;
     const isDone = (): boolean => next >= pushes;
+    /** Resolves when the server answers again. */
+    let running: Promise<unknown> = Promise.resolve();
 
     const pusher = async (): Promise<void> => {
       while (!isDone()) {
@@ -60,16 +62,19 @@ test(`kill -9 at random moments of ${pushes} pushes loses nothing that was ackno
         } catch (error) {
           // The server died under this push; an answer it did give must not be a refusal.
           assert.ok(!(error instanceof UnexpectedAnswer), String(error));
-          await sleep(50);
+          await running;
         }
       }
     };
     const killer = async (): Promise<void> => {
       while (!isDone()) {
         await sleep(30 + Math.random() * 350);
+        const restart = Promise.withResolvers<void>();
+        running = restart.promise;
         await server.kill("SIGKILL");
         kills++;
         server = await startServerProcess({ folder, port });
+        restart.resolve();
       }
     };
     await Promise.all([killer(), pusher(), pusher(), pusher()]);

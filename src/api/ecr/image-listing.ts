@@ -12,7 +12,7 @@ import { digestGrammar } from "./image-failure.ts";
 import { imageIdShape, manifestName } from "./image.ts";
 import type { DescribeImagesRequest, DescribeImagesResponse, ImageDetail, ImageIdentifier, ImageStatusFilter } from "./model/shapes.ts";
 import { openPage, sealPage } from "./page.ts";
-import { onRepository, repositoryNameOf } from "./shape.ts";
+import { repositoryArn, repositoryNameOf } from "./shape.ts";
 import type { EcrRows } from "./table.ts";
 
 type TaggedManifest = DescribedManifests["manifests"][number]["manifest"];
@@ -23,7 +23,7 @@ const defaultPage = 100;
 export const imageListingOperations: EcrRows<"ListImages" | "DescribeImages"> = {
   ListImages: {
     action: "ecr:ListImages",
-    resource: onRepository,
+    resource: repositoryArn,
     handle: async (call, input) => {
       const registry = registryOf(call, input);
       const name = repositoryNameOf(input.repositoryName);
@@ -41,7 +41,7 @@ export const imageListingOperations: EcrRows<"ListImages" | "DescribeImages"> = 
 
   DescribeImages: {
     action: "ecr:DescribeImages",
-    resource: onRepository,
+    resource: repositoryArn,
     check: (input) => checkImageIds(input),
     handle: async (call, input) => {
       const registry = registryOf(call, input);

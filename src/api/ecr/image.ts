@@ -11,7 +11,7 @@ import { registryOf } from "../call.ts";
 import { ApiFault } from "../fault.ts";
 import { digestGrammar, imageFailureShape } from "./image-failure.ts";
 import type { ImageFailure, ImageIdentifier, PutImageRequest } from "./model/shapes.ts";
-import { onRepository, repositoryNameOf } from "./shape.ts";
+import { repositoryArn, repositoryNameOf } from "./shape.ts";
 import type { EcrRows } from "./table.ts";
 
 /** A manifest of 4 MiB in which every character is written as a six-character escape, and the other members. */
@@ -23,7 +23,7 @@ const answerLimitBytes = 16 * 1_048_576;
 export const imageOperations: EcrRows<"PutImage" | "BatchGetImage" | "BatchDeleteImage"> = {
   PutImage: {
     action: "ecr:PutImage",
-    resource: onRepository,
+    resource: repositoryArn,
     bodyLimitBytes: putImageBodyLimitBytes,
     check: (input) => {
       if (input.imageTag !== undefined) tagOf(input.imageTag);
@@ -34,7 +34,7 @@ export const imageOperations: EcrRows<"PutImage" | "BatchGetImage" | "BatchDelet
 
   BatchGetImage: {
     action: "ecr:BatchGetImage",
-    resource: onRepository,
+    resource: repositoryArn,
     handle: async (call, input) => {
       const registry = registryOf(call, input);
       const name = repositoryNameOf(input.repositoryName);
@@ -55,7 +55,7 @@ export const imageOperations: EcrRows<"PutImage" | "BatchGetImage" | "BatchDelet
 
   BatchDeleteImage: {
     action: "ecr:BatchDeleteImage",
-    resource: onRepository,
+    resource: repositoryArn,
     handle: async (call, input) => {
       const name = repositoryNameOf(input.repositoryName);
       const { removed, failures } = await removeManifests(call.context, registryOf(call, input), name, input.imageIds.map(manifestName));

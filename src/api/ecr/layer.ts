@@ -11,7 +11,7 @@ import { digestPattern } from "../errors.ts";
 import { ApiFault } from "../fault.ts";
 import { digestGrammar } from "./image-failure.ts";
 import type { Layer, LayerFailure } from "./model/shapes.ts";
-import { onRepository, repositoryNameOf } from "./shape.ts";
+import { repositoryArn, repositoryNameOf } from "./shape.ts";
 import type { EcrRows, UploadLayerPartInput } from "./table.ts";
 
 /** Blobs by the API: asking, uploading in parts, downloading by URL. */
@@ -20,7 +20,7 @@ export const layerOperations: EcrRows<
 > = {
   BatchCheckLayerAvailability: {
     action: "ecr:BatchCheckLayerAvailability",
-    resource: onRepository,
+    resource: repositoryArn,
     handle: async (call, input) => {
       const digests = input.layerDigests.map(digestOrUndefined).filter((digest) => digest !== undefined);
       const held = await checkBlobs(call.context, registryOf(call, input), repositoryNameOf(input.repositoryName), digests);
@@ -34,7 +34,7 @@ export const layerOperations: EcrRows<
 
   InitiateLayerUpload: {
     action: "ecr:InitiateLayerUpload",
-    resource: onRepository,
+    resource: repositoryArn,
     handle: async (call, input) => {
       const upload = await startUpload(call.context, registryOf(call, input), repositoryNameOf(input.repositoryName), {});
       return { uploadId: upload.uploadId, partSize: call.context.core.limits.partSizeBytes };
@@ -43,7 +43,7 @@ export const layerOperations: EcrRows<
 
   UploadLayerPart: {
     action: "ecr:UploadLayerPart",
-    resource: onRepository,
+    resource: repositoryArn,
     handle: async (call, input) => {
       const registry = registryOf(call, input);
       const name = repositoryNameOf(input.repositoryName);
@@ -65,7 +65,7 @@ export const layerOperations: EcrRows<
 
   CompleteLayerUpload: {
     action: "ecr:CompleteLayerUpload",
-    resource: onRepository,
+    resource: repositoryArn,
     handle: async (call, input) => {
       const registry = registryOf(call, input);
       const name = repositoryNameOf(input.repositoryName);
@@ -76,7 +76,7 @@ export const layerOperations: EcrRows<
 
   GetDownloadUrlForLayer: {
     action: "ecr:GetDownloadUrlForLayer",
-    resource: onRepository,
+    resource: repositoryArn,
     handle: async (call, input) => {
       const registry = registryOf(call, input);
       const name = repositoryNameOf(input.repositoryName);

@@ -3,7 +3,7 @@ import { registryOf } from "../call.ts";
 import { ApiFault, invalidParameter } from "../fault.ts";
 import type { CreateRepositoryRequest, DescribeRepositoriesRequest } from "./model/shapes.ts";
 import { openPage, sealPage } from "./page.ts";
-import { everyRepositoryArn, onRepository, repositoryArn, repositoryNameOf, repositoryShape } from "./shape.ts";
+import { everyRepositoryArn, repositoryArn, repositoryNameOf, repositoryShape } from "./shape.ts";
 import { checkTagMutability, mutabilityFilters } from "./tag-mutability.ts";
 import type { EcrRows } from "./table.ts";
 import { resourceTags } from "./tagging.ts";
@@ -14,7 +14,7 @@ const defaultPage = 100;
 export const repositoryOperations: EcrRows<"CreateRepository" | "DescribeRepositories" | "DeleteRepository"> = {
   CreateRepository: {
     action: "ecr:CreateRepository",
-    resource: onRepository,
+    resource: repositoryArn,
     alsoNeeds: (input) => (input.tags === undefined || input.tags.length === 0 ? [] : ["ecr:TagResource"]),
     check: (input) => {
       checkTagMutability(input);
@@ -55,7 +55,7 @@ export const repositoryOperations: EcrRows<"CreateRepository" | "DescribeReposit
 
   DeleteRepository: {
     action: "ecr:DeleteRepository",
-    resource: onRepository,
+    resource: repositoryArn,
     handle: async (call, input) => {
       const registry = registryOf(call, input);
       const name = repositoryNameOf(input.repositoryName);

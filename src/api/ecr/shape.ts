@@ -17,13 +17,10 @@ export interface RepositoryInput {
   readonly repositoryName: string;
 }
 
-/** The ARN of the repository that an input names. */
+/** The ARN of the repository that an input names: the column `resource` of operations on one repository. */
 export function repositoryArn(call: ApiCall, input: RepositoryInput): string {
   return call.addressing.repositoryArn(registryOf(call, input), repositoryNameOf(input.repositoryName));
 }
-
-/** The column `resource` of operations on one repository. */
-export const onRepository = repositoryArn;
 
 /** The resource of a listing: every repository of the registry. */
 export function everyRepositoryArn(call: ApiCall, input: { readonly registryId?: string | undefined }): string {

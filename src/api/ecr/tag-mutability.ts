@@ -2,14 +2,14 @@ import { putTagMutability } from "#registry/repository.ts";
 import { checkMutabilityFilters } from "#registry/tag-mutability.ts";
 import { registryOf } from "../call.ts";
 import type { ImageTagMutability, ImageTagMutabilityExclusionFilter } from "./model/shapes.ts";
-import { mutabilityFilterShapes, onRepository, repositoryNameOf } from "./shape.ts";
+import { mutabilityFilterShapes, repositoryArn, repositoryNameOf } from "./shape.ts";
 import type { EcrRows } from "./table.ts";
 
 /** Whether tags may be moved. */
 export const tagMutabilityOperations: EcrRows<"PutImageTagMutability"> = {
   PutImageTagMutability: {
     action: "ecr:PutImageTagMutability",
-    resource: onRepository,
+    resource: repositoryArn,
     check: (input) => checkTagMutability(input),
     // Mode and filters are replaced together; a mode without exclusion clears the filters.
     handle: async (call, input) => {

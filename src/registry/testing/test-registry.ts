@@ -1,5 +1,4 @@
 /** A whole registry for tests: real metadata over SQLite, a real driver, a clock that stands still until it is moved. */
-import { randomBytes } from "node:crypto";
 import { openDatabase } from "#metadata/database.ts";
 import type { Digest } from "#oci/digest.ts";
 import { digestOf } from "#oci/digest.ts";
@@ -11,16 +10,16 @@ import { createSealer } from "#sealing/sealer.ts";
 import { silentLog } from "#std/log.ts";
 import { systemRandom } from "#std/random.ts";
 import type { StorageDriver } from "#storage/driver.ts";
-import type { RegistryContext, RegistryCore, RegistryRef } from "./context.ts";
-import type { RegistryErrorKind } from "./errors.ts";
-import { RegistryError } from "./errors.ts";
-import type { Limits } from "./limits.ts";
-import { defaultLimits } from "./limits.ts";
-import { createManifestCache } from "./manifest-cache.ts";
-import { putManifest } from "./manifest.ts";
-import type { IncomingBytes } from "./upload-bytes.ts";
-import { createUploadHashes } from "./upload-hashes.ts";
-import { uploadWhole } from "./upload.ts";
+import type { RegistryContext, RegistryCore, RegistryRef } from "../context.ts";
+import type { RegistryErrorKind } from "../errors.ts";
+import { RegistryError } from "../errors.ts";
+import type { Limits } from "../limits.ts";
+import { defaultLimits } from "../limits.ts";
+import { createManifestCache } from "../manifest-cache.ts";
+import { putManifest } from "../manifest.ts";
+import type { IncomingBytes } from "../upload-bytes.ts";
+import { createUploadHashes } from "../upload-hashes.ts";
+import { uploadWhole } from "../upload.ts";
 
 /** The registry that tests use. */
 export const registry: RegistryRef = { accountId: "111111111111", region: "eu-central-1" };
@@ -95,11 +94,6 @@ export async function openTestRegistry(settings: {
 /** Text as bytes of their own: a driver may detach what it is given. */
 export function bytesOf(text: string): Uint8Array {
   return new Uint8Array(Buffer.from(text, "utf8"));
-}
-
-/** Random bytes of their own. */
-export function noise(sizeBytes: number): Uint8Array {
-  return new Uint8Array(randomBytes(sizeBytes));
 }
 
 /** The SHA-256 digest of text or bytes. */
