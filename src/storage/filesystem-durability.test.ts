@@ -75,7 +75,7 @@ async function trace(): Promise<{ readonly calls: readonly Call[] } | { readonly
   try {
     await run("strace", ["-f", "-o", join(root, "probe"), "true"]);
   } catch (error) {
-    return { skip: `strace is not installed or may not trace here: ${String((error as Error).message).split("\n")[0]}` };
+    return { skip: `strace is not installed or may not trace here: ${(error as Error).message.split("\n")[0]}` };
   }
   const program_ = ["--input-type=module", "-e", program, folder];
   await run("strace", ["-f", "-y", "-s", "64", "-e", filter, "-o", file, process.execPath, ...program_]);

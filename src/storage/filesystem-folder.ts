@@ -11,7 +11,7 @@ import { isAbsent, systemErrorCode } from "./filesystem-fault.ts";
 const folderMode = 0o700;
 const fileMode = 0o600;
 /** Each attempt fails only when somebody removed the empty folder at that very moment. */
-const maxAttempts = 8;
+const maxAttempts = 64;
 
 /** Makes the entries of a folder durable: files made, renamed or removed in it. */
 export async function syncFolder(folder: string): Promise<void> {

@@ -32,7 +32,9 @@ export async function* listStoredFiles(paths: StoragePaths): AsyncGenerator<Stor
 
 /** All segments, also those that are being written. Removes folders of uploads that a crash left empty: nobody else would find them. */
 export async function* listSegmentFiles(paths: StoragePaths): AsyncGenerator<StoredEntry> {
-  for await (const { name: uploadId } of entriesOf(paths.segmentsFolder)) {
+  for await (const upload of entriesOf(paths.segmentsFolder)) {
+    if (!upload.isDirectory()) continue;
+    const uploadId = upload.name;
     const folder = join(paths.segmentsFolder, uploadId);
     let isEmpty = true;
     for await (const { name: ordinal } of entriesOf(folder)) {

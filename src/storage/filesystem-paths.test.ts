@@ -63,8 +63,8 @@ test("no text makes a path outside of its folder", () => {
   fc.assert(
     fc.property(text, (key) => {
       for (const [make, depth] of [
-        [paths.storedFile, 6],
-        [paths.segmentFile, 5],
+        [(storageKey: string) => paths.storedFile(storageKey), 6],
+        [(segmentKey: string) => paths.segmentFile(segmentKey), 5],
       ] as const) {
         try {
           const file = make(key);
