@@ -19,7 +19,7 @@ export function sendHead(exchange: Exchange, headers: readonly string[], sizeByt
 
 /** Begins an answer whose body the caller writes. */
 export function beginAnswer(exchange: Exchange, status: number, headers: readonly string[]): void {
-  exchange.response.writeHead(status, [...apiVersion, ...headers]);
+  exchange.response.writeHead(status, [...apiVersion, "x-amzn-requestid", exchange.requestId, ...headers]);
 }
 
 /** Answers JSON. */
@@ -33,12 +33,25 @@ export function sendFault(exchange: Exchange, fault: OciFault): void {
   sendJson(exchange, fault.status, fault.headers, { errors: [{ code: fault.code, message: fault.message }] });
 }
 
+/** Below this a body goes out in one piece with its head. */
+const joinedBodyBytes = 65_536;
+
+/**
+ * Head and body of a small answer leave in one system call: Node joins a latin1 string with the head, which is a latin1 string too,
+ * while a buffer would follow it as a second piece. Every byte is one latin1 character, so nothing changes on the way.
+ */
+function endWith(response: Exchange["response"], body: string | Uint8Array | undefined): void {
+  if (body instanceof Uint8Array && body.byteLength <= joinedBodyBytes) {
+    response.end(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("latin1"), "latin1");
+  } else response.end(body);
+}
+
 function finish(exchange: Exchange, status: number, headers: readonly string[], body: string | Uint8Array | undefined): void {
   const { request, response } = exchange;
   const leftover = leftoverOf(request);
   if (leftover === "none" || leftover === "small") {
     beginAnswer(exchange, status, headers);
-    response.end(body);
+    endWith(response, body);
     if (leftover === "small") void swallowBody(request);
     return;
   }

@@ -71,7 +71,13 @@ async function openOnSqlite(file: string, log: Log): Promise<Database> {
     dialect: sqliteDialect,
     read: connections.read,
     prepared: connections.prepared,
-    transaction: (work) => queue.run(() => connections.write.transaction().execute(work)),
+    transaction: (work) =>
+      queue.run(() =>
+        connections.write
+          .transaction()
+          .execute(work)
+          .finally(() => connections.forgetDataVersion()),
+      ),
     readDataVersion: () => connections.readDataVersion(),
     check: () => checkReads(connections.read),
     async close() {

@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import type { Transaction } from "kysely";
 import { assert } from "#std/assert.ts";
 import { lockBlobs, readableBlobs } from "./blob-links.ts";
+import type { Blob } from "./blobs.ts";
 import { appendChanges } from "./changes.ts";
 import type { Author, NewChange } from "./changes.ts";
 import type { Database } from "./database.ts";
@@ -57,6 +58,13 @@ export type PutManifestRefusal =
   | { readonly outcome: "repository-not-found" }
   | { readonly outcome: "blobs-missing"; readonly digests: readonly string[] }
   | { readonly outcome: "children-missing"; readonly digests: readonly string[] }
+  /** A descriptor states another size than the blob, or the child that is there, has: nobody could pull what it describes. */
+  | {
+      readonly outcome: "blob-size-wrong" | "child-size-wrong";
+      readonly digest: string;
+      readonly statedBytes: number;
+      readonly actualBytes: number;
+    }
   | { readonly outcome: "tag-immutable"; readonly tag: string }
   /** Only with `whenSame: "refuse"`: the digest is there, and every given tag is on it. */
   | { readonly outcome: "same" }
@@ -88,7 +96,7 @@ const insertChunk = 500;
 
 /**
  * Stores a manifest and puts tags on it, all or nothing. Every blob must be readable in the repository, every child a
- * live manifest of it (unless allowed to be missing). A tag that is already on the same digest never violates
+ * live manifest of it (unless allowed to be missing), and each of the size that its descriptors state. A tag that is already on the same digest never violates
  * immutability. Pushing again what is there changes nothing.
  */
 export async function putManifest(db: Database, input: PutManifest): Promise<PutManifestOutcome> {
@@ -175,9 +183,10 @@ async function insertManifest(
 ): Promise<ManifestRow | undefined> {
   const { repositoryId } = repository;
   const blobs = distinctBlobs(input);
-  const blobIds = await lockReferencedBlobs(db, tx, repositoryId, [...blobs.keys()], input.author.now);
+  const locked = await lockReferencedBlobs(db, tx, repositoryId, [...blobs.keys()], input.author.now);
+  checkSizes("blob-size-wrong", [...(input.config === undefined ? [] : [input.config]), ...input.layers], locked);
   const children = new Map(input.children.map((child) => [child.digest, child]));
-  const largestChild = await checkChildren(db, tx, repositoryId, [...children.keys()], input.allowMissingChildren);
+  const largestChild = await checkChildren(db, tx, repositoryId, input.children, input.allowMissingChildren);
   const row = await tx
     .insertInto("manifest")
     .values({
@@ -202,9 +211,9 @@ async function insertManifest(
   const owner = { manifest_id: row.manifest_id, repository_id: repositoryId, live: 1 };
   await tx.insertInto("manifest_bytes").values({ manifest_id: row.manifest_id, bytes: input.bytes }).execute();
   const blobRows = [...blobs.values()].map(({ content, role }) => {
-    const blobId = blobIds.get(content.digest);
-    assert(blobId !== undefined, "every referenced blob is locked");
-    return { ...owner, blob_id: blobId, digest: content.digest, media_type: content.mediaType, size_bytes: content.sizeBytes, role };
+    const blob = locked.get(content.digest);
+    assert(blob !== undefined, "every referenced blob is locked");
+    return { ...owner, blob_id: blob.blobId, digest: content.digest, media_type: content.mediaType, size_bytes: content.sizeBytes, role };
   });
   for (const rows of chunks(blobRows)) await tx.insertInto("manifest_blob").values(rows).execute();
   const childRows = [...children.values()].map((child) => ({
@@ -234,7 +243,7 @@ async function lockReferencedBlobs(
   repositoryId: number,
   digests: readonly string[],
   now: number,
-): Promise<Map<string, number>> {
+): Promise<Map<string, Blob>> {
   const seen = await readableBlobs(db, tx, repositoryId, digests, now);
   const missing = digests.filter((digest) => !seen.has(digest));
   if (missing.length > 0) throw new Refused({ outcome: "blobs-missing", digests: missing });
@@ -244,34 +253,48 @@ async function lockReferencedBlobs(
     [...seen.values()].map((blob) => blob.blobId),
   );
   const confirmed = await readableBlobs(db, tx, repositoryId, digests, now);
-  const blobIds = new Map<string, number>();
+  const held = new Map<string, Blob>();
   for (const [digest, blob] of confirmed) {
-    if (locked.has(blob.blobId)) blobIds.set(digest, blob.blobId);
+    if (locked.has(blob.blobId)) held.set(digest, blob);
   }
-  const lost = digests.filter((digest) => !blobIds.has(digest));
+  const lost = digests.filter((digest) => !held.has(digest));
   if (lost.length > 0) throw new Refused({ outcome: "blobs-missing", digests: lost });
-  return blobIds;
+  return held;
 }
 
-/** Refuses missing children; answers the content size of the largest one that is there. */
+/** Every mention is compared, for a digest may be named twice with different sizes; what is not there cannot be. */
+function checkSizes(
+  outcome: "blob-size-wrong" | "child-size-wrong",
+  stated: readonly ContentReference[],
+  actual: ReadonlyMap<string, { readonly sizeBytes: number }>,
+): void {
+  for (const { digest, sizeBytes: statedBytes } of stated) {
+    const actualBytes = actual.get(digest)?.sizeBytes ?? statedBytes;
+    if (actualBytes !== statedBytes) throw new Refused({ outcome, digest, statedBytes, actualBytes });
+  }
+}
+
+/** Refuses missing children and wrong sizes; answers the content size of the largest one that is there. */
 async function checkChildren(
   db: Database,
   tx: Transaction<Schema>,
   repositoryId: number,
-  digests: readonly string[],
+  children: readonly ContentReference[],
   allowMissing: boolean,
 ): Promise<number> {
-  if (digests.length === 0) return 0;
+  if (children.length === 0) return 0;
+  const digests = [...new Set(children.map((child) => child.digest))];
   const rows = await tx
     .selectFrom("manifest")
-    .select(["digest", "content_size_bytes"])
+    .select(["digest", "size_bytes", "content_size_bytes"])
     .where("repository_id", "=", repositoryId)
     .where(db.dialect.textIn("digest", digests))
     .where("deleted_at", "is", null)
     .execute();
-  const present = new Set(rows.map((row) => row.digest));
+  const present = new Map(rows.map((row) => [row.digest, { sizeBytes: row.size_bytes }]));
   const missing = digests.filter((digest) => !present.has(digest));
   if (missing.length > 0 && !allowMissing) throw new Refused({ outcome: "children-missing", digests: missing });
+  checkSizes("child-size-wrong", children, present);
   return rows.reduce((largest, row) => Math.max(largest, row.content_size_bytes), 0);
 }
 

@@ -63,6 +63,52 @@ export async function findManifest(
   return isFound(row) ? { repository, manifest: foundManifestOf(row) } : { repository };
 }
 
+/** What a pull needs of a manifest. */
+export interface ResolvedManifest {
+  readonly manifestId: number;
+  readonly digest: string;
+  readonly mediaType: string;
+  readonly sizeBytes: number;
+}
+
+const resolved = "r.repository_id, m.manifest_id, m.digest, m.media_type, m.size_bytes";
+const resolveTag = preparedStatement(
+  "resolve_tag",
+  `select ${resolved}
+   from repository r
+   left join tag t on t.repository_id = r.repository_id and t.name = ?4 and t.deleted_at is null
+   left join manifest m on m.manifest_id = t.manifest_id and m.deleted_at is null
+   where r.account_id = ?1 and r.region = ?2 and r.name = ?3 and r.deleted_at is null`,
+);
+const resolveDigest = preparedStatement(
+  "resolve_digest",
+  `select ${resolved}
+   from repository r
+   left join manifest m on m.repository_id = r.repository_id and m.digest = ?4 and m.deleted_at is null
+   where r.account_id = ?1 and r.region = ?2 and r.name = ?3 and r.deleted_at is null`,
+);
+
+interface ResolvedRow {
+  readonly manifest_id: number | null;
+  readonly digest: string;
+  readonly media_type: string;
+  readonly size_bytes: number;
+}
+
+/** The hottest read of all: the manifest behind a tag or digest with no more than a pull needs, or which of the two is missing. */
+export async function resolveManifest(
+  db: Database,
+  key: RepositoryKey,
+  reference: Reference,
+): Promise<ResolvedManifest | "no-repository" | "no-manifest"> {
+  const [statement, name] =
+    reference.kind === "tag" ? ([resolveTag, reference.tag] as const) : ([resolveDigest, reference.digest] as const);
+  const row = await db.prepared.one<ResolvedRow>(statement, [key.accountId, key.region, key.name, name]);
+  if (row === undefined) return "no-repository";
+  if (row.manifest_id === null) return "no-manifest";
+  return { manifestId: row.manifest_id, digest: row.digest, mediaType: row.media_type, sizeBytes: row.size_bytes };
+}
+
 /** The exact bytes of a manifest. Undefined when it has been purged meanwhile. */
 export async function readManifestBytes(db: Database, manifestId: number): Promise<Uint8Array | undefined> {
   const [row] = await db.prepared.all<{ bytes: Uint8Array }>(readBytes, [manifestId]);

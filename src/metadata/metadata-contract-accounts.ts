@@ -108,6 +108,8 @@ export function accountContract(opened: OpenedDatabase): void {
     const [slow, fast] = [await makeRepository(db), await makeRepository(db)];
     let release = (): void => undefined;
     const released = new Promise<void>((resolve) => (release = resolve));
+    let write = (): void => undefined;
+    const written = new Promise<void>((resolve) => (write = resolve));
     const holding = db.transaction(async (tx) => {
       await tx
         .insertInto("change")
@@ -125,8 +127,11 @@ export function accountContract(opened: OpenedDatabase): void {
           after: null,
         })
         .execute();
+      write();
       await released;
     });
+    // The slow writer has its number now, and the fast one gets a higher one.
+    await written;
     const pushing = pushed(db, fast, "m");
     const seen = new Set<number>();
     let after: string | undefined;

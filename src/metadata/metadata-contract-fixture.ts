@@ -142,7 +142,7 @@ export async function pushIndex(
     children: children.map((child) => ({
       digest: digestFor(child),
       mediaType: "application/vnd.oci.image.manifest.v1+json",
-      sizeBytes: 1,
+      sizeBytes: Buffer.byteLength(child),
     })),
     ...options,
   });

@@ -152,6 +152,39 @@ export function manifestPutContract(opened: OpenedDatabase): void {
     assert.deepEqual(await push(db, { ...keyOf(repository), name: "nothing" }, "m"), { outcome: "repository-not-found" });
   });
 
+  test("a descriptor that states another size than the blob has is refused, whichever mention it is", async () => {
+    const db = opened();
+    const repository = await makeRepository(db);
+    const digest = digestFor(unique("blob"));
+    await makeBlob(db, repository, digest);
+    const stated = (sizeBytes: number) => ({ digest, mediaType: "application/vnd.oci.image.layer.v1.tar", sizeBytes });
+    const wrong = { outcome: "blob-size-wrong", digest, statedBytes: 9, actualBytes: 10 };
+    assert.deepEqual(await push(db, repository, "m", { config: stated(9), tags: ["v1"] }), wrong);
+    assert.deepEqual(await push(db, repository, "m", { layers: [stated(9)], tags: ["v1"] }), wrong);
+    assert.deepEqual(await push(db, repository, "m", { config: stated(10), layers: [stated(10), stated(9)] }), wrong);
+    const missing = digestFor(unique("blob"));
+    const both = { layers: [stated(9), { ...stated(9), digest: missing }] };
+    assert.deepEqual(await push(db, repository, "m", both), { outcome: "blobs-missing", digests: [missing] });
+    assert.deepEqual(await listManifests(db, repository.repositoryId, { tagStatus: "ANY", limit: 10 }), []);
+    assert.deepEqual(await listTags(db, repository.repositoryId, { limit: 10 }), []);
+    assert.equal((await push(db, repository, "m", { config: stated(10), layers: [stated(10), stated(10)] })).outcome, "stored");
+  });
+
+  test("so is one that states another size than a child that is there", async () => {
+    const db = opened();
+    const repository = await makeRepository(db);
+    await pushed(db, repository, "child");
+    const stated = (seed: string, sizeBytes: number) => ({ digest: digestFor(seed), mediaType: "application/x", sizeBytes });
+    const wrong = { outcome: "child-size-wrong", digest: digestFor("child"), statedBytes: 4, actualBytes: 5 };
+    assert.deepEqual(await pushIndex(db, repository, "i", [], { children: [stated("child", 4)] }), wrong);
+    assert.deepEqual(await pushIndex(db, repository, "i", [], { children: [stated("child", 5), stated("child", 4)] }), wrong);
+    const sparse = { allowMissingChildren: true };
+    const absent = stated("not there", 1_000);
+    assert.deepEqual(await pushIndex(db, repository, "i", [], { children: [absent, stated("child", 4)], ...sparse }), wrong);
+    assert.equal((await listManifests(db, repository.repositoryId, { tagStatus: "ANY", limit: 10 })).length, 1);
+    assert.equal((await pushIndex(db, repository, "i", [], { children: [absent, stated("child", 5)], ...sparse })).outcome, "stored");
+  });
+
   test("an index takes the content size of its largest child", async () => {
     const db = opened();
     const repository = await makeRepository(db);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { lockBlobs } from "./blob-links.ts";
 import type { Database } from "./database.ts";
 import { condemnBlobs, dropStaleLinks, killBlobs, listManifestsForFsck, purgeTombstones } from "./garbage.ts";
@@ -183,6 +184,23 @@ export function raceContract(opened: OpenedDatabase): void {
     }
     await holding.release();
     await collecting;
+  });
+
+  test("a push that waits for a blob whose link then goes is told that it is missing", async () => {
+    const db = opened();
+    const repository = await makeRepository(db);
+    const digest = digestFor(unique("blob"));
+    const { blobId } = await makeBlob(db, repository, digest);
+    const holding = hold(db, async (tx) => {
+      await tx.updateTable("blob").set({ unlinked_at: startAt }).where("blob_id", "=", blobId).execute();
+      await tx.deleteFrom("blob_link").where("blob_id", "=", blobId).execute();
+    });
+    await holding.begun;
+    const pushing = push(db, repository, "m", { blobs: [digest] });
+    // Long enough for the push to have read the link and to stand at the blob's lock.
+    await sleep(50);
+    await holding.release();
+    assert.deepEqual(await pushing, { outcome: "blobs-missing", digests: [digest] });
   });
 
   test("a push that waits for a blob which then goes is told that it is missing", async () => {

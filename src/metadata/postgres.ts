@@ -55,6 +55,10 @@ export function openPostgres(url: string, maxConnections: number | undefined, lo
         const result = await pool.query({ name: statement.name, text: statement.postgresText, values: [...values] });
         return result.rows as Row[];
       },
+      async one<Row>(statement: PreparedStatement, values: readonly StatementValue[]): Promise<Row | undefined> {
+        const result = await pool.query({ name: statement.name, text: statement.postgresText, values: [...values] });
+        return result.rows[0] as Row | undefined;
+      },
     },
     transaction: (work) => transactionWithRetries(kysely, work),
     close: () => kysely.destroy(),

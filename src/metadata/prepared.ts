@@ -15,6 +15,8 @@ export interface PreparedStatement {
 export interface PreparedRunner {
   /** All rows. Never holds a cursor open. */
   all<Row>(statement: PreparedStatement, values: readonly StatementValue[]): Promise<Row[]>;
+  /** The only row of a statement that finds one or none; cheaper than a list of one. */
+  one<Row>(statement: PreparedStatement, values: readonly StatementValue[]): Promise<Row | undefined>;
 }
 
 /** Defines a statement; placeholders are `?1`, `?2`, … in both databases. */

@@ -112,6 +112,10 @@ function recording(db: Database): { readonly db: Database; readonly statements: 
           statements.set(statement.sqliteText, values);
           return db.prepared.all<Row>(statement, values);
         },
+        one<Row>(statement: PreparedStatement, values: readonly StatementValue[]): Promise<Row | undefined> {
+          statements.set(statement.sqliteText, values);
+          return db.prepared.one<Row>(statement, values);
+        },
       },
       transaction: (work) => db.transaction((tx) => work(tx.withPlugin(plugin) as typeof tx)),
     },

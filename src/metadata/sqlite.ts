@@ -24,6 +24,8 @@ export interface SqliteConnections {
   readonly prepared: PreparedRunner;
   /** Moves when another connection than the reading one commits; costs some microseconds. */
   readDataVersion(): number;
+  /** Makes the next look a real one; called after each commit of this process. */
+  forgetDataVersion(): void;
   /** Runs once the schema exists. */
   openReader(): void;
   close(): void;
@@ -43,24 +45,33 @@ export function openSqlite(file: string): SqliteConnections {
     return reader;
   };
   const hot = new Map<string, StatementSync>();
+  const prepare = (statement: PreparedStatement): StatementSync => {
+    let prepared = hot.get(statement.name);
+    if (prepared === undefined) hot.set(statement.name, (prepared = readerNow().prepare(statement.sqliteText)));
+    return prepared;
+  };
   let dataVersion: StatementSync | undefined;
+  // Requests that are answered in one turn of the event loop share one look: nothing this process commits can lie between them unseen.
+  let versionOfTurn: number | undefined;
+  const forgetVersion = (): void => {
+    versionOfTurn = undefined;
+  };
   return {
     write: new Kysely<Schema>({ dialect: new SqliteDialect({ database: kyselyDatabase(writer) }) }),
     read: new Kysely<Schema>({ dialect: new SqliteDialect({ database: async () => kyselyDatabase(readerNow()) }) }),
     prepared: {
-      async all<Row>(statement: PreparedStatement, values: readonly StatementValue[]): Promise<Row[]> {
-        let prepared = hot.get(statement.name);
-        if (prepared === undefined) {
-          prepared = readerNow().prepare(statement.sqliteText);
-          hot.set(statement.name, prepared);
-        }
-        return prepared.all(...values) as Row[];
-      },
+      all: async <Row>(statement: PreparedStatement, values: readonly StatementValue[]) => prepare(statement).all(...values) as Row[],
+      one: async <Row>(statement: PreparedStatement, values: readonly StatementValue[]) =>
+        prepare(statement).get(...values) as Row | undefined,
     },
     readDataVersion() {
+      if (versionOfTurn !== undefined) return versionOfTurn;
       dataVersion ??= readerNow().prepare("pragma data_version");
-      return Number(dataVersion.get()?.["data_version"]);
+      versionOfTurn = Number(dataVersion.get()?.["data_version"]);
+      setImmediate(forgetVersion);
+      return versionOfTurn;
     },
+    forgetDataVersion: forgetVersion,
     openReader() {
       reader = new DatabaseSync(file, { timeout: busyTimeoutMs, readOnly: true });
       configure(reader);

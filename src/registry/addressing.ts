@@ -5,6 +5,7 @@
  * registry, the default one, so one name always means one manifest. Qualified names under `localhost` always work: clients and
  * resolvers take `*.localhost` for the loopback address without any DNS.
  */
+import { LRUCache } from "lru-cache";
 import type { RepositoryName } from "#oci/repository-name.ts";
 import type { RegistryRef } from "./context.ts";
 
@@ -56,8 +57,19 @@ export function createAddressing(settings: AddressingSettings): Addressing {
   const publicUrl = settings.publicUrl === undefined ? undefined : new URL(settings.publicUrl);
   const { defaultRegistry, regions } = settings;
 
+  /** Few names are used, by every request: the answer for each is kept. Bounded, because clients choose what they write. */
+  const knownHosts = new LRUCache<string, { readonly registry: RegistryRef | undefined }>({ max: 1000 });
+
   function registryOfHost(host: string | undefined): RegistryRef | undefined {
     if (host === undefined) return defaultRegistry;
+    const known = knownHosts.get(host);
+    if (known !== undefined) return known.registry;
+    const registry = readHost(host);
+    if (host.length <= 300) knownHosts.set(host, { registry });
+    return registry;
+  }
+
+  function readHost(host: string): RegistryRef | undefined {
     const bare = splitHost(host).name;
     const match = qualified.exec(bare);
     if (match === null) return defaultRegistry;

@@ -1,4 +1,3 @@
-import type { Manifest } from "#metadata/manifests.ts";
 import * as manifests from "#metadata/manifests.ts";
 import type { Digest } from "#oci/digest.ts";
 import { digestAlgorithm, digestOf } from "#oci/digest.ts";
@@ -70,10 +69,15 @@ export async function findManifestFacts(
   return factsOf(await requireManifest(ctx, registry, name, reference));
 }
 
-async function requireManifest(ctx: RegistryContext, registry: RegistryRef, name: RepositoryName, reference: Reference): Promise<Manifest> {
-  const { repository, manifest } = await manifests.findManifest(ctx.core.metadata, repositoryKey(registry, name), reference);
-  if (repository === undefined) return refuse("repository-not-found", repositoryDetail(registry, name));
-  return manifest ?? refuseMissing(registry, name, reference);
+async function requireManifest(
+  ctx: RegistryContext,
+  registry: RegistryRef,
+  name: RepositoryName,
+  reference: Reference,
+): Promise<manifests.ResolvedManifest> {
+  const manifest = await manifests.resolveManifest(ctx.core.metadata, repositoryKey(registry, name), reference);
+  if (manifest === "no-repository") return refuse("repository-not-found", repositoryDetail(registry, name));
+  return manifest === "no-manifest" ? refuseMissing(registry, name, reference) : manifest;
 }
 
 function refuseMissing(registry: RegistryRef, name: RepositoryName, reference: Reference): never {
@@ -81,13 +85,13 @@ function refuseMissing(registry: RegistryRef, name: RepositoryName, reference: R
   return refuse("manifest-not-found", { ...repositoryDetail(registry, name), ...which });
 }
 
-function factsOf({ digest, mediaType, sizeBytes }: Manifest): ManifestFacts {
+function factsOf({ digest, mediaType, sizeBytes }: manifests.ResolvedManifest): ManifestFacts {
   return { digest: digest as Digest, mediaType, sizeBytes };
 }
 
 /**
- * Stores a manifest and moves the tags onto it, in one step. Throws `repository-not-found`, `manifest-too-large`, `manifest-invalid`,
- * `digest-mismatch`, `manifest-blobs-missing`, `manifest-children-missing`, `tag-immutable`, `limit-exceeded`, and on ECR's plane
+ * Stores a manifest and moves the tags onto it, in one step. Throws `repository-not-found`, `manifest-too-large`, `manifest-invalid`
+ * (also for a descriptor whose size is not that of what is stored), `digest-mismatch`, `manifest-blobs-missing`, `manifest-children-missing`, `tag-immutable`, `limit-exceeded`, and on ECR's plane
  * `manifest-exists` for what is there already.
  */
 export async function putManifest(
@@ -156,6 +160,12 @@ function refusePut(
   if (outcome.outcome === "repository-not-found") return refuse("repository-not-found", detail);
   if (outcome.outcome === "blobs-missing") return refuse("manifest-blobs-missing", { ...detail, digests: outcome.digests });
   if (outcome.outcome === "children-missing") return refuse("manifest-children-missing", { ...detail, digests: outcome.digests });
+  if ("actualBytes" in outcome) {
+    const { digest: named, statedBytes, actualBytes } = outcome;
+    return refuse("manifest-invalid", {
+      problem: `the descriptor of '${named}' states ${statedBytes} bytes, but the stored content has ${actualBytes} bytes`,
+    });
+  }
   if (outcome.outcome === "tag-immutable") return refuse("tag-immutable", { ...detail, tag: outcome.tag });
   if (outcome.outcome === "same") return refuse("manifest-exists", { ...detail, digest, ...(tags[0] !== undefined && { tag: tags[0] }) });
   const { manifestsPerRepository, tagsPerManifest } = ctx.core.limits;

@@ -37,23 +37,31 @@ export function createFront(options: FrontOptions): (request: IncomingMessage, r
     const exchange = new HttpExchange(request, response, options);
     options.metrics.started();
     response.once("close", () => exchange.finished());
-    response.setHeader("x-amzn-requestid", exchange.requestId);
     void answer(exchange, options);
   };
 }
 
+const requestIdHeader = "x-amzn-requestid";
+
 async function answer(exchange: HttpExchange, options: FrontOptions): Promise<void> {
+  const plane = planeOf(exchange.request, options);
+  // The data plane writes the id into its own list of headers: a header set here would take Node's slower way on the hottest path.
+  if (plane !== options.distribution) exchange.response.setHeader(requestIdHeader, exchange.requestId);
   try {
     if (options.hostIsKnown?.(exchange.host) === false) {
+      exchange.response.setHeader(requestIdHeader, exchange.requestId);
       exchange.note({ route: "unknown-host" });
       respondJson(exchange.response, 421, { message: "This server runs with --dev and answers only to the names it was started for." });
       return;
     }
-    await planeOf(exchange.request, options)(exchange);
+    await plane(exchange);
   } catch (error) {
     options.log.error({ requestId: exchange.requestId, error: describeError(error) }, "request failed");
     if (exchange.response.headersSent) exchange.response.destroy();
-    else respondJson(exchange.response, 500, { message: `Internal failure. Request id: ${exchange.requestId}` });
+    else {
+      exchange.response.setHeader(requestIdHeader, exchange.requestId);
+      respondJson(exchange.response, 500, { message: `Internal failure. Request id: ${exchange.requestId}` });
+    }
   }
 }
 

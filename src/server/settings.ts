@@ -90,9 +90,11 @@ function addressSet(text: string, context: z.RefinementCtx): AddressSet {
     }
     list.addSubnet(address, length, family === 6 ? "ipv6" : "ipv4");
   }
+  const isEmpty = list.rules.length === 0;
   return {
     text,
     contains(address) {
+      if (isEmpty) return false;
       const plain = address.startsWith("::ffff:") ? address.slice(7) : address;
       const family = isIP(plain);
       return family !== 0 && list.check(plain, family === 6 ? "ipv6" : "ipv4");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { sep } from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { parseStorageKey, segmentKeyOf, segmentOwner, storageKeyOf, storagePathsAt } from "./filesystem-paths.ts";
 
 const paths = storagePathsAt("/data");

@@ -164,10 +164,11 @@ test("an abort ends a delivery that the receiver has stopped taking, also when t
     write() {},
     destroy: (_error, closed) => setImmediate(() => closed(new Error("a late failure must not end the process"))),
   });
+  const closed = new Promise((resolve) => sink.once("close", resolve));
   const aborter = new AbortController();
   setTimeout(() => aborter.abort(new Error("enough")), 20);
   await assert.rejects((await openBytes()).pipeTo(sink, aborter.signal), /enough/);
-  await new Promise((resolve) => sink.once("close", resolve));
+  await closed;
   assert.ok(sink.destroyed);
   await expectNoOpenFiles();
 });

@@ -183,12 +183,19 @@ function streamOf(source: FileSource): Readable {
       );
     },
     destroy(error, callback) {
-      source.close().then(
-        () => callback(error),
-        (closeError: unknown) => callback(error ?? (closeError as Error)),
-      );
+      void closeSource(source, error, callback);
     },
   });
+}
+
+async function closeSource(source: FileSource, error: Error | null, callback: (error: Error | null) => void): Promise<void> {
+  let failure = error;
+  try {
+    await source.close();
+  } catch (closeError) {
+    failure ??= closeError as Error;
+  }
+  callback(failure);
 }
 
 /** Gives the bytes to a watched sink; whatever fails, the sink is destroyed and nothing keeps listening to it. */

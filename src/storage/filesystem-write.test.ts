@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, open, readFile, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { systemRandom } from "#std/random.ts";
 import { patternBytes, store, targetOf, writeSegment } from "./driver-contract.ts";
 import { createFileWriter } from "./filesystem-write.ts";

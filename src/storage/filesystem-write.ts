@@ -130,21 +130,20 @@ class GatheringWriter implements FileWriter {
     const writtenBytes = this.#writtenBytes;
     const isDue = writtenBytes - this.#syncedBytes >= syncEveryBytes;
     if (!isDue || !this.#isOpen || this.#syncing !== undefined || this.#slots.inUse >= maxBackgroundSyncs) return;
-    this.#slots.inUse++;
-    this.#syncing = this.#sync().then(() => {
-      this.#slots.inUse--;
-      this.#syncedBytes = writtenBytes;
-      this.#syncing = undefined;
-    });
+    this.#syncing = this.#sync(writtenBytes);
   }
 
   /** The kernel reports a failed write-back to one sync only: a failure here must not be forgotten, the last sync would succeed. */
-  async #sync(): Promise<void> {
+  async #sync(writtenBytes: number): Promise<void> {
+    this.#slots.inUse++;
     try {
       await this.#handle.datasync();
     } catch (error) {
       this.#fail(error);
     }
+    this.#slots.inUse--;
+    this.#syncedBytes = writtenBytes;
+    this.#syncing = undefined;
   }
 
   /** Network filesystems report a full quota as late as here. */

@@ -115,9 +115,9 @@ test("a listing tells when the bytes were written", async () => {
 
 test("a folder that vanishes under a new segment is made again", async () => {
   const { driver } = await makeDriver();
-  let isDone = false;
+  const stop = new AbortController();
   const sweep = async (): Promise<void> => {
-    while (!isDone) await driver.deleteSegment("u1/never");
+    while (!stop.signal.aborted) await driver.deleteSegment("u1/never");
   };
   const sweeping = sweep();
   try {
@@ -126,7 +126,7 @@ test("a folder that vanishes under a new segment is made again", async () => {
       await writer.abort();
     }
   } finally {
-    isDone = true;
+    stop.abort();
   }
   await sweeping;
 });
