@@ -30,12 +30,25 @@ export function callEcr(
 ): Promise<Answer> {
   const bytes =
     typeof body === "string" || body instanceof Uint8Array ? Buffer.from(body as Uint8Array) : Buffer.from(JSON.stringify(body));
-  const headers = {
+  return send(server, bytes, ecrHeaders(operation, options), { service: "ecr", ...options });
+}
+
+/** The headers of such a call, signed for the body, for those who write to the socket themselves. */
+export function signedEcrHeaders(
+  server: RegistryServer,
+  operation: string,
+  body: Buffer,
+  options: CallOptions = {},
+): Record<string, string> {
+  return signedHeaders(server, body, ecrHeaders(operation, options), { service: "ecr", ...options });
+}
+
+function ecrHeaders(operation: string, options: CallOptions): Record<string, string> {
+  return {
     "X-Amz-Target": `AmazonEC2ContainerRegistry_V20150921.${operation}`,
     "Content-Type": "application/x-amz-json-1.1",
     ...options.headers,
   };
-  return send(server, bytes, headers, { service: "ecr", ...options });
 }
 
 /** Calls an operation of a Query service with a form. */
@@ -44,12 +57,22 @@ export function callQuery(server: RegistryServer, form: string, options: CallOpt
   return send(server, Buffer.from(form), headers, { service: "sts", ...options });
 }
 
-async function send(
+function send(
   server: RegistryServer,
   body: Buffer,
   own: Record<string, string>,
   options: CallOptions & { readonly service: string },
 ): Promise<Answer> {
+  const headers = signedHeaders(server, body, own, options);
+  return server.request("POST", options.target ?? "/", { headers, body: options.sentBody ?? body, authorization: null });
+}
+
+function signedHeaders(
+  server: RegistryServer,
+  body: Buffer,
+  own: Record<string, string>,
+  options: CallOptions & { readonly service: string },
+): Record<string, string> {
   const { credentials = server.credentials, region = server.region, service, skewMs = 0, target = "/" } = options;
   const plain = Object.entries({ Host: server.host, ...own }).flat();
   const rawHeaders = signRequest(
@@ -66,5 +89,5 @@ async function send(
   const headers: Record<string, string> = {};
   for (let at = 0; at < rawHeaders.length; at += 2) headers[rawHeaders[at] ?? ""] = rawHeaders[at + 1] ?? "";
   options.tamper?.(headers);
-  return server.request("POST", target, { headers, body: options.sentBody ?? body, authorization: null });
+  return headers;
 }

@@ -8,7 +8,7 @@ import { generateSchema } from "./generate-schema.ts";
 /** All generated files of the project. */
 export async function generatedFiles(): Promise<Map<string, string>> {
   return new Map([
-    ...(await generateModels()),
+    ...generateModels(),
     ...generateApiCoverage(),
     ["docs/generated/configuration.md", generateConfiguration()],
     ["docs/generated/errors.md", generateErrors()],

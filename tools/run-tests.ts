@@ -19,7 +19,7 @@ let skipped = 0;
 const isQuiet = process.env["TEST_REPORT"] !== "spec";
 const stream = run({
   files,
-  concurrency: asked.length > 0 && asked.some((name) => name.includes("clients") || name.includes("faults")) ? 1 : 3,
+  concurrency: asked.some((name) => name.includes("clients") || name.includes("faults")) ? 1 : 3,
 });
 if (!isQuiet) stream.compose(spec).pipe(process.stdout);
 stream.on("test:pass", (event) => {
@@ -34,8 +34,7 @@ stream.on("test:fail", (event) => {
   // A suite or file fails because something inside it did; that is reported once, where it happened.
   if (event.details.type === "suite" || /subtests? failed/.test(error.message)) return;
   failed++;
-  const cause =
-    error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : String(error.cause ?? error.stack ?? error.message);
+  const cause = error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : (error.stack ?? error.message);
   process.stdout.write(`FAILED ${event.file ?? ""}: ${event.name}\n${cause}\n\n`);
 });
 stream.on("test:stderr", (event) => process.stderr.write(event.message));

@@ -47,7 +47,7 @@ export async function serve(flags: Flags, version: string): Promise<void> {
   const settings = settingsFrom(flags);
   const log = createLog(settings.logLevel);
   const server = await startServer(settings, log, version);
-  await announce(server, settings, version, { write: (text) => process.stdout.write(text), isTerminal: process.stdout.isTTY === true });
+  await announce(server, settings, version, { write: (text) => process.stdout.write(text), isTerminal: process.stdout.isTTY });
   log.info({ listen: `${server.host}:${server.port}`, version, dev: settings.dev }, "started");
   if (settings.dev) log.warn({}, "running with --dev: any access key is accepted, signatures are not verified");
   let stopping = false;

@@ -140,6 +140,19 @@ export async function writeInstanceSetting(db: Database, key: string, value: str
   });
 }
 
+/** Sets a setting of the instance itself unless it is set, and answers the value that holds: of several nodes that start at once, one decides. */
+export async function claimInstanceSetting(db: Database, key: string, value: string): Promise<string> {
+  return db.transaction(async (tx) => {
+    await tx
+      .insertInto("instance")
+      .values({ key, value })
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+    const row = await tx.selectFrom("instance").select("value").where("key", "=", key).executeTakeFirstOrThrow();
+    return row.value;
+  });
+}
+
 function accessKeyOf(row: AccessKeyRow): AccessKey {
   return {
     accessKeyId: row.access_key_id,

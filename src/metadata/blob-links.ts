@@ -128,12 +128,25 @@ export async function putLink(tx: Transaction<Schema>, repositoryId: number, blo
 
 /**
  * Ends the grace of links whose blobs no live manifest of the repository references any more: what was deleted is not
- * readable for the rest of the day. Called under the repository's exclusive lock, after the manifests are tombstoned.
+ * readable for the rest of the day. A grace that was promised after the manifests were pushed stays: somebody is about to
+ * push another manifest with the same blobs and was told that they are there. Called under the repository's exclusive lock,
+ * after the manifests are tombstoned.
  */
-export async function endGrace(db: Database, tx: Transaction<Schema>, repositoryId: number, manifestIds: readonly number[]): Promise<void> {
+export async function endGrace(
+  db: Database,
+  tx: Transaction<Schema>,
+  repositoryId: number,
+  manifestIds: readonly number[],
+  linkGraceMs: number,
+): Promise<void> {
+  const { pushed_at: pushedAt } = await tx
+    .selectFrom("manifest")
+    .select((select) => select.fn.max("pushed_at").as("pushed_at"))
+    .where(db.dialect.integerIn("manifest_id", manifestIds))
+    .executeTakeFirstOrThrow();
   await sql`
     update blob_link set grace_until = 0
-    where repository_id = ${repositoryId} and grace_until > 0
+    where repository_id = ${repositoryId} and grace_until > 0 and grace_until <= ${pushedAt + linkGraceMs}
       and blob_id in (select mb.blob_id from manifest_blob mb where ${db.dialect.integerIn("mb.manifest_id", manifestIds)})
       and not exists (select 1 from manifest_blob kept
         where kept.blob_id = blob_link.blob_id and kept.repository_id = ${repositoryId} and kept.live = 1)`.execute(tx);

@@ -36,7 +36,7 @@ const maxErrorLength = 2_000;
 const deadJobsPage = 100;
 
 /** Adds a job inside the transaction that makes it necessary. */
-export async function insertJob(tx: Transaction<Schema>, job: NewJob): Promise<boolean> {
+async function insertJob(tx: Transaction<Schema>, job: NewJob): Promise<boolean> {
   const row = await tx
     .insertInto("job")
     .values({
@@ -84,6 +84,23 @@ export async function claimJob(
       .returning(["job_id", "kind", "payload", "attempts"])
       .executeTakeFirstOrThrow();
     return { jobId: row.job_id, kind: row.kind, payload: JSON.parse(row.payload) as unknown, attempt: row.attempts, leaseUntil };
+  });
+}
+
+/** Extends a claim until `leaseUntil`. False: another attempt has taken the job over, or it has ended. */
+export async function renewJob(
+  db: Database,
+  input: { readonly jobId: number; readonly attempt: number; readonly leaseUntil: number },
+): Promise<boolean> {
+  return db.transaction(async (tx) => {
+    const result = await tx
+      .updateTable("job")
+      .set({ due_at: input.leaseUntil })
+      .where("job_id", "=", input.jobId)
+      .where("attempts", "=", input.attempt)
+      .where("state", "=", "running")
+      .executeTakeFirst();
+    return result.numUpdatedRows > 0n;
   });
 }
 

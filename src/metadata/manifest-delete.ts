@@ -9,12 +9,18 @@ import { lockRepository } from "./repositories.ts";
 import type { RepositoryKey } from "./repositories.ts";
 import type { Schema } from "./schema.ts";
 
-/** What `deleteManifest` takes. */
-export interface DeleteManifest {
-  readonly key: RepositoryKey;
-  readonly digest: string;
+/** How far a delete reaches. */
+interface DeleteReach {
   /** Also delete what has it as its subject, and what has that, and so on. */
   readonly withReferrers: boolean;
+  /** How long links are promised for; tells a promise made after the push from an older one. */
+  readonly linkGraceMs: number;
+}
+
+/** What `deleteManifest` takes. */
+export interface DeleteManifest extends DeleteReach {
+  readonly key: RepositoryKey;
+  readonly digest: string;
   readonly author: Author;
 }
 
@@ -33,14 +39,13 @@ export type DeleteManifestOutcome =
   | { readonly outcome: "referenced"; readonly parents: readonly string[] };
 
 /** What `deleteTag` takes. */
-export interface DeleteTag {
+export interface DeleteTag extends DeleteReach {
   readonly key: RepositoryKey;
   readonly tag: string;
   /** The tag must be on this digest. */
   readonly digest?: string;
   /** As ECR does it: the manifest goes with its last tag. */
   readonly lastTagDeletesManifest: boolean;
-  readonly withReferrers: boolean;
   readonly author: Author;
 }
 
@@ -77,7 +82,7 @@ export async function deleteManifest(db: Database, input: DeleteManifest): Promi
     if (manifest === undefined) return { outcome: "not-found" };
     const parents = await listManifestParents(db, repositoryId, digest, tx);
     if (parents.length > 0) return { outcome: "referenced", parents };
-    const { tags, referrers, changes } = await tombstone(db, tx, repositoryId, manifest, input.withReferrers, author.now);
+    const { tags, referrers, changes } = await tombstone(db, tx, repositoryId, manifest, input, author.now);
     await appendChanges(tx, repository, author, changes);
     return { outcome: "deleted", digest, tags, referrers };
   });
@@ -104,7 +109,7 @@ export async function deleteTag(db: Database, input: DeleteTag): Promise<DeleteT
     if (input.lastTagDeletesManifest && row.tag_count === 1) {
       const parents = await listManifestParents(db, repositoryId, digest, tx);
       if (parents.length > 0) return { outcome: "referenced", digest, parents };
-      const { changes } = await tombstone(db, tx, repositoryId, row, input.withReferrers, author.now);
+      const { changes } = await tombstone(db, tx, repositoryId, row, input, author.now);
       await appendChanges(tx, repository, author, changes);
       return { outcome: "deleted", digest, manifestDeleted: true };
     }
@@ -125,7 +130,7 @@ async function tombstone(
   tx: Transaction<Schema>,
   repositoryId: number,
   manifest: Doomed,
-  withReferrers: boolean,
+  { withReferrers, linkGraceMs }: DeleteReach,
   now: number,
 ): Promise<{ readonly tags: string[]; readonly referrers: string[]; readonly changes: NewChange[] }> {
   const referrers = withReferrers ? await collectReferrers(db, tx, repositoryId, manifest) : [];
@@ -141,7 +146,7 @@ async function tombstone(
   await tx.updateTable("manifest").set({ deleted_at: now, tag_count: 0 }).where(db.dialect.integerIn("manifest_id", ids)).execute();
   await tx.updateTable("manifest_blob").set({ live: 0 }).where(db.dialect.integerIn("manifest_id", ids)).execute();
   await tx.updateTable("manifest_child").set({ live: 0 }).where(db.dialect.integerIn("manifest_id", ids)).execute();
-  await endGrace(db, tx, repositoryId, ids);
+  await endGrace(db, tx, repositoryId, ids, linkGraceMs);
   await tx
     .updateTable("repository_usage")
     .set({ manifest_count: sql`manifest_count - ${ids.length}` })

@@ -11,12 +11,11 @@ import type { Schema } from "./schema.ts";
  */
 export async function removeManifests(db: Database, tx: Transaction<Schema>, manifestIds: readonly number[]): Promise<void> {
   if (manifestIds.length === 0) return;
-  const { integerIn } = db.dialect;
   const pairs = await tx
     .selectFrom("manifest_blob")
     .select(["repository_id", "blob_id"])
     .distinct()
-    .where(integerIn("manifest_id", manifestIds))
+    .where(db.dialect.integerIn("manifest_id", manifestIds))
     .orderBy("repository_id")
     .execute();
   const byRepository = new Map<number, number[]>();
@@ -26,20 +25,20 @@ export async function removeManifests(db: Database, tx: Transaction<Schema>, man
       .selectFrom("blob_link")
       .select("blob_id")
       .where("repository_id", "=", repositoryId)
-      .where(integerIn("blob_id", blobIds))
+      .where(db.dialect.integerIn("blob_id", blobIds))
       .orderBy("blob_id")
       .$call(db.dialect.lockForUpdate)
       .execute();
   }
-  await tx.deleteFrom("manifest_blob").where(integerIn("manifest_id", manifestIds)).execute();
-  await tx.deleteFrom("manifest_child").where(integerIn("manifest_id", manifestIds)).execute();
-  await tx.deleteFrom("manifest_bytes").where(integerIn("manifest_id", manifestIds)).execute();
-  await tx.deleteFrom("tag").where(integerIn("manifest_id", manifestIds)).execute();
-  await tx.deleteFrom("manifest").where(integerIn("manifest_id", manifestIds)).execute();
+  await tx.deleteFrom("manifest_blob").where(db.dialect.integerIn("manifest_id", manifestIds)).execute();
+  await tx.deleteFrom("manifest_child").where(db.dialect.integerIn("manifest_id", manifestIds)).execute();
+  await tx.deleteFrom("manifest_bytes").where(db.dialect.integerIn("manifest_id", manifestIds)).execute();
+  await tx.deleteFrom("tag").where(db.dialect.integerIn("manifest_id", manifestIds)).execute();
+  await tx.deleteFrom("manifest").where(db.dialect.integerIn("manifest_id", manifestIds)).execute();
   for (const [repositoryId, blobIds] of byRepository) {
     await sql`
       update blob_link set grace_until = 0
-      where repository_id = ${repositoryId} and ${integerIn("blob_id", blobIds)} and grace_until is null
+      where repository_id = ${repositoryId} and ${db.dialect.integerIn("blob_id", blobIds)} and grace_until is null
         and not exists (select 1 from manifest_blob mb
           where mb.blob_id = blob_link.blob_id and mb.repository_id = ${repositoryId})`.execute(tx);
   }

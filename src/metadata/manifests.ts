@@ -12,14 +12,7 @@ export { putManifest } from "./manifest-put.ts";
 export type { ContentReference, MovedTag, PutManifest, PutManifestOutcome } from "./manifest-put.ts";
 export { deleteManifest, deleteTag } from "./manifest-delete.ts";
 export type { DeleteManifest, DeleteManifestOutcome, DeleteTag, DeleteTagOutcome } from "./manifest-delete.ts";
-export {
-  findManifestsWithTags,
-  listManifestParents,
-  listManifests,
-  listManifestTags,
-  listReferrers,
-  listTags,
-} from "./manifest-listings.ts";
+export { findManifestsWithTags, listManifests, listManifestTags, listReferrers, listTags } from "./manifest-listings.ts";
 export type { ManifestSelector, ManifestTag, TagStatus } from "./manifest-listings.ts";
 
 // The manifest's columns carry a prefix, as both tables have a repository_id.

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
+  claimInstanceSetting,
   ensureAccount,
   findAccessKey,
   findRootKey,
@@ -12,7 +13,7 @@ import {
 } from "./accounts.ts";
 import { listChanges } from "./changes.ts";
 import { readSchemaVersion } from "./database.ts";
-import { claimJob, enqueueJob, failJob, finishJob, listDeadJobs } from "./jobs.ts";
+import { claimJob, enqueueJob, failJob, finishJob, listDeadJobs, renewJob } from "./jobs.ts";
 import { makeRepository, pushed, startAt, unique } from "./metadata-contract-fixture.ts";
 import type { OpenedDatabase } from "./metadata-contract-fixture.ts";
 import { knownSchemaVersion } from "./migrations.ts";
@@ -47,6 +48,30 @@ export function accountContract(opened: OpenedDatabase): void {
     await writeInstanceSetting(db, name, "b");
     assert.equal(await readInstanceSetting(db, name), "b");
     assert.equal(await readSchemaVersion(db), knownSchemaVersion);
+  });
+
+  test("a setting that several claim at once has one value for all of them", async () => {
+    const db = opened();
+    const name = unique("setting");
+    const claims = await Promise.all(["a", "b", "c", "d"].map((value) => claimInstanceSetting(db, name, value)));
+    assert.equal(new Set(claims).size, 1);
+    assert.equal(await claimInstanceSetting(db, name, "e"), claims[0]);
+    assert.equal(await readInstanceSetting(db, name), claims[0]);
+  });
+
+  test("a claim is renewed by the attempt that holds it and by no other", async () => {
+    const db = opened();
+    const kind = unique("kind");
+    const claim = (now: number) => claimJob(db, { kinds: [kind], now, leaseMs: 10 });
+    await enqueueJob(db, { kind, payload: null, runAt: 0 });
+    const job = await claim(0);
+    assert.ok(job !== undefined);
+    assert.equal(await renewJob(db, { ...job, leaseUntil: 30 }), true);
+    assert.equal(await claim(29), undefined);
+    assert.equal((await claim(30))?.attempt, 2);
+    assert.equal(await renewJob(db, { ...job, leaseUntil: 100 }), false);
+    assert.equal(await finishJob(db, { jobId: job.jobId, attempt: 2 }), true);
+    assert.equal(await renewJob(db, { jobId: job.jobId, attempt: 2, leaseUntil: 100 }), false);
   });
 
   test("a job is claimed by one, finished by the attempt that holds it, retried, and given up visibly", async () => {

@@ -49,8 +49,15 @@ export function tombstoneContract(opened: OpenedDatabase): void {
     const blob = digestFor(unique("blob"));
     await makeBlob(db, repository, blob);
     await pushed(db, repository, "m", { tags: ["a", "b", "c"], blobs: [blob] });
-    await deleteTag(db, { key, tag: "c", lastTagDeletesManifest: false, withReferrers: false, author: author(startAt - 1) });
-    await deleteManifest(db, { key, digest, withReferrers: false, author: author() });
+    await deleteTag(db, {
+      key,
+      tag: "c",
+      lastTagDeletesManifest: false,
+      linkGraceMs: 86_400_000,
+      withReferrers: false,
+      author: author(startAt - 1),
+    });
+    await deleteManifest(db, { key, digest, linkGraceMs: 86_400_000, withReferrers: false, author: author() });
     await pushed(db, repository, "n", { tags: ["b"] });
     const tombstones = await listTombstones(db, key, { limit: 10 });
     assert.deepEqual(
@@ -81,10 +88,16 @@ export function tombstoneContract(opened: OpenedDatabase): void {
     await pushed(db, repository, "child");
     await pushIndex(db, repository, "index", ["child"]);
     for (const seed of ["index", "child"])
-      await deleteManifest(db, { key, digest: digestFor(seed), withReferrers: false, author: author() });
+      await deleteManifest(db, { key, digest: digestFor(seed), linkGraceMs: 86_400_000, withReferrers: false, author: author() });
     await restoreManifest(db, { key, digest: digestFor("index"), author: author() });
     assert.equal((await findManifest(db, key, byDigest(digestFor("child")))).manifest?.digest, digestFor("child"));
-    const refused = await deleteManifest(db, { key, digest: digestFor("child"), withReferrers: false, author: author() });
+    const refused = await deleteManifest(db, {
+      key,
+      digest: digestFor("child"),
+      linkGraceMs: 86_400_000,
+      withReferrers: false,
+      author: author(),
+    });
     assert.equal(refused.outcome, "referenced");
     await assertCounts(db, repository.repositoryId);
   });
@@ -95,11 +108,11 @@ export function tombstoneContract(opened: OpenedDatabase): void {
     const key = keyOf(repository);
     const digest = digestFor("m");
     await pushed(db, repository, "m", { tags: ["a", "b"] });
-    await deleteManifest(db, { key, digest, withReferrers: false, author: author() });
+    await deleteManifest(db, { key, digest, linkGraceMs: 86_400_000, withReferrers: false, author: author() });
     assert.deepEqual(await restoreTag(db, { key, tag: "a", author: author() }), { outcome: "restored", digest, tags: ["a"] });
     assert.deepEqual(await restoreTag(db, { key, tag: "a", author: author() }), { outcome: "in-the-way" });
     assert.equal((await findManifest(db, key, byTag("b"))).manifest, undefined);
-    await deleteManifest(db, { key, digest, withReferrers: false, author: author(startAt + 1) });
+    await deleteManifest(db, { key, digest, linkGraceMs: 86_400_000, withReferrers: false, author: author(startAt + 1) });
     const again = await pushed(db, repository, "m");
     assert.deepEqual(await restoreTag(db, { key, tag: "b", author: author() }), { outcome: "restored", digest, tags: ["b"] });
     assert.equal((await findManifest(db, key, byTag("b"))).manifest?.manifestId, again.manifestId);
@@ -115,10 +128,10 @@ export function tombstoneContract(opened: OpenedDatabase): void {
     await pushed(db, repository, "m", { tags: ["a", "b"] });
     assert.deepEqual(await purgeManifest(db, { key, digest, author: author() }), { outcome: "not-found" });
     assert.deepEqual(await purgeTag(db, { key, tag: "a", author: author() }), { outcome: "not-found" });
-    await deleteTag(db, { key, tag: "a", lastTagDeletesManifest: false, withReferrers: false, author: author() });
+    await deleteTag(db, { key, tag: "a", lastTagDeletesManifest: false, linkGraceMs: 86_400_000, withReferrers: false, author: author() });
     assert.deepEqual(await purgeTag(db, { key, tag: "a", author: author() }), { outcome: "purged", count: 1 });
     assert.deepEqual(await restoreTag(db, { key, tag: "a", author: author() }), { outcome: "not-found" });
-    await deleteManifest(db, { key, digest, withReferrers: false, author: author() });
+    await deleteManifest(db, { key, digest, linkGraceMs: 86_400_000, withReferrers: false, author: author() });
     assert.deepEqual(await purgeManifest(db, { key, digest, author: author() }), { outcome: "purged", count: 1 });
     assert.deepEqual(await restoreManifest(db, { key, digest, author: author() }), { outcome: "not-found" });
   });
@@ -151,7 +164,7 @@ export async function assertCounts(db: Database, repositoryId: number): Promise<
 }
 
 /** Garbage collection as it will be run: everything that is due, until nothing is. */
-export async function collect(
+async function collect(
   db: Database,
   now: number,
   options: { readonly ignoreGrace?: boolean; readonly deletedBefore?: number } = {},
@@ -233,12 +246,12 @@ export function garbageContract(opened: OpenedDatabase): void {
     const later = startAt + 100 * graceMs;
     await collect(db, later, { ignoreGrace: true });
     for (const digest of digests) assert.equal((await findBlob(db, key, digest, later)).blob?.referenced, true);
-    await deleteManifest(db, { key, digest: manifest.digest, withReferrers: false, author: author(later) });
+    await deleteManifest(db, { key, digest: manifest.digest, linkGraceMs: 86_400_000, withReferrers: false, author: author(later) });
     await collect(db, later + 1, { deletedBefore: later - 1 });
     for (const digest of digests) assert.deepEqual(await statesOf(db, digest), ["live"]);
     await restoreManifest(db, { key, digest: manifest.digest, author: author() });
     for (const digest of digests) assert.equal((await findBlob(db, key, digest, later)).blob?.referenced, true);
-    await deleteManifest(db, { key, digest: manifest.digest, withReferrers: false, author: author(later) });
+    await deleteManifest(db, { key, digest: manifest.digest, linkGraceMs: 86_400_000, withReferrers: false, author: author(later) });
     await collect(db, later + 1, { deletedBefore: later });
     for (const digest of digests) assert.deepEqual(await statesOf(db, digest), ["gone"]);
     assert.deepEqual(await listTombstones(db, key, { limit: 10 }), []);

@@ -128,6 +128,7 @@ export function manifestPutContract(opened: OpenedDatabase): void {
         key: keyOf(repository),
         tag,
         lastTagDeletesManifest: false,
+        linkGraceMs: 86_400_000,
         withReferrers: false,
         author: author(),
       });
@@ -202,7 +203,13 @@ export function manifestPutContract(opened: OpenedDatabase): void {
     const third = { tags: ["c"], maxTagsPerManifest: 2 };
     assert.deepEqual(await push(db, repository, "one", third), { outcome: "limit", which: "tags-per-manifest" });
     assert.deepEqual(await listTags(db, repository.repositoryId, { limit: 10 }), ["a", "b"]);
-    await deleteManifest(db, { key: keyOf(repository), digest: digestFor("one"), withReferrers: false, author: author() });
+    await deleteManifest(db, {
+      key: keyOf(repository),
+      digest: digestFor("one"),
+      linkGraceMs: 86_400_000,
+      withReferrers: false,
+      author: author(),
+    });
     assert.equal((await push(db, repository, "two", { maxManifests: 1 })).outcome, "stored");
   });
 
@@ -228,7 +235,7 @@ export function manifestDeleteContract(opened: OpenedDatabase): void {
     for (const digest of [own, shared]) await makeBlob(db, repository, digest);
     await pushed(db, repository, "doomed", { blobs: [own, shared], tags: ["b", "a"] });
     await pushed(db, repository, "stays", { blobs: [shared] });
-    const deletion = { key, digest: digestFor("doomed"), withReferrers: false, author: author() };
+    const deletion = { key, digest: digestFor("doomed"), linkGraceMs: 86_400_000, withReferrers: false, author: author() };
     assert.deepEqual(await deleteManifest(db, deletion), {
       outcome: "deleted",
       digest: digestFor("doomed"),
@@ -249,8 +256,9 @@ export function manifestDeleteContract(opened: OpenedDatabase): void {
     const key = keyOf(repository);
     await pushed(db, repository, "child", { tags: ["child", "other"] });
     await pushIndex(db, repository, "index", ["child"]);
-    const removeTag = (tag: string) => deleteTag(db, { key, tag, lastTagDeletesManifest: true, withReferrers: true, author: author() });
-    const remove = (digest: string) => deleteManifest(db, { key, digest, withReferrers: true, author: author() });
+    const removeTag = (tag: string) =>
+      deleteTag(db, { key, tag, lastTagDeletesManifest: true, linkGraceMs: 86_400_000, withReferrers: true, author: author() });
+    const remove = (digest: string) => deleteManifest(db, { key, digest, linkGraceMs: 86_400_000, withReferrers: true, author: author() });
     assert.deepEqual(await removeTag("other"), { outcome: "deleted", digest: digestFor("child"), manifestDeleted: false });
     assert.deepEqual(await removeTag("child"), { outcome: "referenced", digest: digestFor("child"), parents: [digestFor("index")] });
     assert.deepEqual(await remove(digestFor("child")), { outcome: "referenced", parents: [digestFor("index")] });
@@ -278,10 +286,16 @@ export function manifestDeleteContract(opened: OpenedDatabase): void {
       signatures.map(({ digest }) => digest),
       [digestFor("signature")],
     );
-    await deleteManifest(db, { key, digest: subjectDigest, withReferrers: false, author: author() });
+    await deleteManifest(db, { key, digest: subjectDigest, linkGraceMs: 86_400_000, withReferrers: false, author: author() });
     assert.equal((await listReferrers(db, repositoryId, subjectDigest, { limit: 10 })).length, 2);
     await pushed(db, repository, "subject");
-    const outcome = await deleteManifest(db, { key, digest: subjectDigest, withReferrers: true, author: author() });
+    const outcome = await deleteManifest(db, {
+      key,
+      digest: subjectDigest,
+      linkGraceMs: 86_400_000,
+      withReferrers: true,
+      author: author(),
+    });
     assert.deepEqual(
       outcome.outcome === "deleted" && outcome.referrers.toSorted(),
       [digestFor("signature"), digestFor("bill"), digestFor("countersignature")].toSorted(),
@@ -292,7 +306,7 @@ export function manifestDeleteContract(opened: OpenedDatabase): void {
   test("a tag is deleted alone, with its last manifest, or not at all", async () => {
     const db = opened();
     const repository = await makeRepository(db);
-    const base = { key: keyOf(repository), lastTagDeletesManifest: false, withReferrers: false, author: author() };
+    const base = { key: keyOf(repository), lastTagDeletesManifest: false, linkGraceMs: 86_400_000, withReferrers: false, author: author() };
     await pushed(db, repository, "m", { tags: ["a", "b"] });
     const digest = digestFor("m");
     assert.deepEqual(await deleteTag(db, { ...base, tag: "a", digest: digestFor("x") }), { outcome: "tag-digest-mismatch" });
@@ -312,7 +326,13 @@ export function manifestDeleteContract(opened: OpenedDatabase): void {
     const db = opened();
     const repository = await makeRepository(db);
     const first = await pushed(db, repository, "m");
-    await deleteManifest(db, { key: keyOf(repository), digest: first.digest, withReferrers: false, author: author() });
+    await deleteManifest(db, {
+      key: keyOf(repository),
+      digest: first.digest,
+      linkGraceMs: 86_400_000,
+      withReferrers: false,
+      author: author(),
+    });
     const second = await pushed(db, repository, "m", { author: author(startAt + 7) });
     assert.notEqual(second.manifestId, first.manifestId);
     assert.equal(second.pushedAt, startAt + 7);

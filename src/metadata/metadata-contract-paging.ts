@@ -90,7 +90,8 @@ export function pagingContract(opened: OpenedDatabase): void {
           referrers.map(({ digest }) => digest),
           digests.toSorted(),
         );
-        for (const digest of digests) await deleteManifest(db, { key: keyOf(repository), digest, withReferrers: false, author: author() });
+        for (const digest of digests)
+          await deleteManifest(db, { key: keyOf(repository), digest, linkGraceMs: 86_400_000, withReferrers: false, author: author() });
         const tombstones = await allPages(
           limit,
           ({ kind, tombstoneId }: Tombstone) => ({ kind, tombstoneId }),

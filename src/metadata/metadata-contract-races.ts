@@ -121,10 +121,17 @@ export function raceContract(opened: OpenedDatabase): void {
     for (let round = 0; round < 8; round += 1) {
       await pushed(db, repository, "m", { tags: ["a"] });
       await Promise.all([
-        deleteManifest(db, { key, digest: digestFor("m"), withReferrers: false, author: author(startAt + round) }),
+        deleteManifest(db, { key, digest: digestFor("m"), linkGraceMs: 86_400_000, withReferrers: false, author: author(startAt + round) }),
         push(db, repository, "m", { tags: ["b"] }),
         push(db, repository, "n", { tags: ["a", "b"] }),
-        deleteTag(db, { key, tag: "a", lastTagDeletesManifest: true, withReferrers: false, author: author(startAt + round) }),
+        deleteTag(db, {
+          key,
+          tag: "a",
+          lastTagDeletesManifest: true,
+          linkGraceMs: 86_400_000,
+          withReferrers: false,
+          author: author(startAt + round),
+        }),
       ]);
       for (const tag of await listTags(db, repository.repositoryId, { limit: 10 })) {
         assert.notEqual((await findManifest(db, key, byTag(tag))).manifest, undefined, tag);
@@ -250,7 +257,7 @@ export function raceContract(opened: OpenedDatabase): void {
             (outcome) => (stored += outcome.outcome === "stored" ? 1 : 0),
           ),
         );
-        work.push(deleteManifest(db, { key, digest: digestFor(`m${index}`), withReferrers: true, author: at }));
+        work.push(deleteManifest(db, { key, digest: digestFor(`m${index}`), linkGraceMs: 86_400_000, withReferrers: true, author: at }));
         work.push(purgeTombstones(db, { deletedBefore: now, limit: 3 }));
         work.push(dropStaleLinks(db, { now, limit: 3, ignoreGrace: true }));
         work.push(condemnBlobs(db, { unreferencedSince: now, now, limit: 3 }));

@@ -81,12 +81,18 @@ export async function checkBlobs(
   return facts;
 }
 
-/** Extends the grace of a blob that no live manifest holds, unless half of it is left; false when the blob was collected meanwhile. */
+/** A promise that was written down this recently is not written again: clients ask for the same blob many times in a row. */
+const promiseIntervalMs = 10_000;
+
+/**
+ * Writes the promise down as the link's grace, also for a blob that a live manifest holds: the manifest may be deleted before the one
+ * that is about to be pushed arrives. False when the blob was collected or deleted meanwhile.
+ */
 async function promise(ctx: RegistryContext, repositoryId: number, blob: Blob): Promise<boolean> {
   const { clock, limits } = ctx.core;
   const now = clock.now();
-  if (blob.referenced || blob.graceUntil - now >= limits.linkGraceMs / 2) return true;
   const graceUntil = now + limits.linkGraceMs;
+  if (graceUntil - blob.graceUntil < promiseIntervalMs) return true;
   return blobs.extendLink(ctx.core.metadata, { repositoryId, blobId: blob.blobId, graceUntil });
 }
 

@@ -16,6 +16,8 @@ export interface GcOptions {
    * of deletions and the life of upload sessions stay as they are.
    */
   readonly graceMs?: number | undefined;
+  /** Ends the pass early, between two batches: the server stops, or another one has taken the job over. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What a pass did. */
@@ -49,33 +51,30 @@ interface Waits {
   readonly ignoreGrace: boolean;
 }
 
-/** Runs one pass to its end. Failures of the driver are counted and logged; a failure of the metadata ends the pass. */
+/**
+ * Runs one pass to its end. Failures of the driver are counted and logged; a failure of the metadata ends the pass.
+ * Throws the signal's reason when it is aborted; what was done stays done, and the next pass goes on.
+ */
 export async function runGarbageCollection(core: RegistryCore, options: GcOptions = {}): Promise<GcReport> {
   const startedAt = core.clock.now();
   const waits = waitsFor(core, options, startedAt);
   const { metadata } = core;
-  const failures: FailureCount = { count: 0 };
-  const expiredUploads = await repeatUntilDone(() => endExpiredUploads(core, waits.now, failures));
+  const { signal } = options;
+  const pass: Pass = { core, signal, failures: 0 };
+  const expiredUploads = await repeatUntilDone(signal, () => endExpiredUploads(pass, waits.now));
   const deletedBefore = waits.now - waits.tombstoneMs;
-  const purgedTombstones = await repeatUntilDone(() => garbage.purgeTombstones(metadata, { deletedBefore, limit: batchSize }));
-  const droppedLinks = await repeatUntilDone(() =>
+  const purgedTombstones = await repeatUntilDone(signal, () => garbage.purgeTombstones(metadata, { deletedBefore, limit: batchSize }));
+  const droppedLinks = await repeatUntilDone(signal, () =>
     garbage.dropStaleLinks(metadata, { now: waits.now, limit: batchSize, ignoreGrace: waits.ignoreGrace }),
   );
-  const condemnedBlobs = await repeatUntilDone(() =>
+  const condemnedBlobs = await repeatUntilDone(signal, () =>
     garbage.condemnBlobs(metadata, { unreferencedSince: waits.now - waits.unreferencedMs, now: waits.now, limit: batchSize }),
   );
   const condemnedBefore = waits.now - waits.condemnedMs;
-  const killedBlobs = await repeatUntilDone(() => garbage.killBlobs(metadata, { condemnedBefore, limit: batchSize }));
-  const deletedCopies = await deleteGoneCopies(core, failures);
-  const copies = await sweep(core, core.storage.listStored(), waits, selectOrphanedCopies, (key) => core.storage.delete(key), failures);
-  const segments = await sweep(
-    core,
-    core.storage.listSegments(),
-    waits,
-    selectOrphanedSegments,
-    (key) => core.storage.deleteSegment(key),
-    failures,
-  );
+  const killedBlobs = await repeatUntilDone(signal, () => garbage.killBlobs(metadata, { condemnedBefore, limit: batchSize }));
+  const deletedCopies = await deleteGoneCopies(pass);
+  const copies = await sweep(pass, core.storage.listStored(), waits, selectOrphanedCopies, (key) => core.storage.delete(key));
+  const segments = await sweep(pass, core.storage.listSegments(), waits, selectOrphanedSegments, (key) => core.storage.deleteSegment(key));
   const report: GcReport = {
     expiredUploads,
     purgedTombstones,
@@ -86,7 +85,7 @@ export async function runGarbageCollection(core: RegistryCore, options: GcOption
     orphanedCopies: copies.count,
     orphanedSegments: segments.count,
     orphanedBytes: copies.bytes + segments.bytes,
-    failures: failures.count,
+    failures: pass.failures,
     durationMs: core.clock.now() - startedAt,
   };
   core.log.info({ ...report }, "garbage collection finished");
@@ -103,34 +102,38 @@ function waitsFor({ limits }: RegistryCore, { graceMs }: GcOptions, now: number)
   };
 }
 
-interface FailureCount {
-  count: number;
+interface Pass {
+  readonly core: RegistryCore;
+  readonly signal: AbortSignal | undefined;
+  failures: number;
 }
 
 /** Ends a batch of expired sessions, except those that this process is writing to at the moment. */
-async function endExpiredUploads(core: RegistryCore, now: number, failures: FailureCount): Promise<number> {
+async function endExpiredUploads(pass: Pass, now: number): Promise<number> {
+  const { core } = pass;
   const expired = await garbage.listExpiredUploads(core.metadata, { now, limit: batchSize });
   let ended = 0;
   for (const { uploadId } of expired) {
     if (core.uploads.isReserved(uploadId)) continue;
     const segmentKeys = await deleteUploadSession(core.metadata, uploadId);
     core.uploads.forget(uploadId);
-    for (const key of segmentKeys ?? []) await attempt(core, failures, key, () => core.storage.deleteSegment(key));
+    for (const key of segmentKeys ?? []) await attempt(pass, key, () => core.storage.deleteSegment(key));
     ended += 1;
   }
   return ended;
 }
 
 /** Deletes the bytes first and the row second: a crash in between deletes them again, which is no error. */
-async function deleteGoneCopies(core: RegistryCore, failures: FailureCount): Promise<number> {
+async function deleteGoneCopies(pass: Pass): Promise<number> {
+  const { core, signal } = pass;
   let deleted = 0;
   let after = 0;
-  await repeatUntilDone(async () => {
+  await repeatUntilDone(signal, async () => {
     // Goes on behind a copy that cannot be deleted: it must not hold up the others.
     const gone = await garbage.listGone(core.metadata, { limit: batchSize, after });
     for (const { blobId, storageKey } of gone) {
       after = blobId;
-      if (!(await attempt(core, failures, storageKey, () => core.storage.delete(storageKey)))) continue;
+      if (!(await attempt(pass, storageKey, () => core.storage.delete(storageKey)))) continue;
       await garbage.forgetGone(core.metadata, blobId);
       deleted += 1;
     }
@@ -143,19 +146,18 @@ type SelectOrphans = (core: RegistryCore, entries: readonly StoredEntry[]) => Pr
 
 /** Goes once over what the driver holds and deletes what is old enough and belongs to nobody. */
 async function sweep(
-  core: RegistryCore,
+  pass: Pass,
   entries: AsyncIterable<StoredEntry>,
   waits: Waits,
   selectOrphans: SelectOrphans,
   remove: (key: string) => Promise<void>,
-  failures: FailureCount,
 ): Promise<{ readonly count: number; readonly bytes: number }> {
   let count = 0;
   let bytes = 0;
-  for await (const batch of inBatches(entries, batchSize)) {
+  for await (const batch of inBatches(entries, batchSize, pass.signal)) {
     const old = waits.ignoreGrace ? batch : batch.filter((entry) => entry.modifiedAt <= waits.now - waits.unreferencedMs);
-    for (const { key, sizeBytes } of await selectOrphans(core, old)) {
-      if (!(await attempt(core, failures, key, () => remove(key)))) continue;
+    for (const { key, sizeBytes } of await selectOrphans(pass.core, old)) {
+      if (!(await attempt(pass, key, () => remove(key)))) continue;
       count += 1;
       bytes += sizeBytes;
     }
@@ -163,13 +165,13 @@ async function sweep(
   return { count, bytes };
 }
 
-async function attempt(core: RegistryCore, failures: FailureCount, key: string, work: () => Promise<void>): Promise<boolean> {
+async function attempt(pass: Pass, key: string, work: () => Promise<void>): Promise<boolean> {
   try {
     await work();
     return true;
   } catch (error) {
-    failures.count += 1;
-    core.log.warn({ error: String(error), key }, "garbage could not be deleted");
+    pass.failures += 1;
+    pass.core.log.warn({ error: String(error), key }, "garbage could not be deleted");
     return false;
   }
 }

@@ -139,7 +139,12 @@ async function removeOne(
   { id, selector }: Selection,
 ): Promise<{ readonly removed: readonly ManifestTagPair[] } | ManifestFailure> {
   const { metadata } = ctx.core;
-  const input = { key: repositoryKey(registry, name), withReferrers: true, author: authorOf(ctx) };
+  const input = {
+    key: repositoryKey(registry, name),
+    linkGraceMs: ctx.core.limits.linkGraceMs,
+    withReferrers: true,
+    author: authorOf(ctx),
+  };
   const { digest, tag } = selector;
   if (tag !== undefined) {
     const byTag = { ...input, tag, ...(digest !== undefined && { digest }), lastTagDeletesManifest: true };

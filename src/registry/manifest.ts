@@ -179,7 +179,13 @@ function refusePut(
 /** Deletes a manifest with its tags (data plane): its referrers stay and stay listed. Throws `repository-not-found`, `manifest-not-found`, `manifest-referenced`. */
 export async function deleteManifest(ctx: RegistryContext, registry: RegistryRef, name: RepositoryName, digest: Digest): Promise<void> {
   const detail = repositoryDetail(registry, name);
-  const input = { key: repositoryKey(registry, name), digest, withReferrers: false, author: authorOf(ctx) };
+  const input = {
+    key: repositoryKey(registry, name),
+    digest,
+    linkGraceMs: ctx.core.limits.linkGraceMs,
+    withReferrers: false,
+    author: authorOf(ctx),
+  };
   const result = await manifests.deleteManifest(ctx.core.metadata, input);
   if (result.outcome === "repository-not-found") refuse("repository-not-found", detail);
   if (result.outcome === "not-found") refuse("manifest-not-found", { ...detail, digest });
@@ -193,6 +199,7 @@ export async function deleteTag(ctx: RegistryContext, registry: RegistryRef, nam
     key: repositoryKey(registry, name),
     tag,
     lastTagDeletesManifest: false,
+    linkGraceMs: ctx.core.limits.linkGraceMs,
     withReferrers: false,
     author: authorOf(ctx),
   });

@@ -158,7 +158,7 @@ function clientBehind(request: IncomingMessage, peer: string, trusted: AddressSe
     .split(",")
     .map((hop) => hop.trim())
     .filter((hop) => hop !== "");
-  for (const hop of hops.reverse()) if (!trusted.contains(hop)) return hop;
+  for (const hop of hops.toReversed()) if (!trusted.contains(hop)) return hop;
   return peer;
 }
 

@@ -33,13 +33,15 @@ test("a full disk refuses precisely and the server lives", { timeout: 120_000, .
     await client.send(new CreateRepositoryCommand({ repositoryName: "full" }));
     const oci = createOciClient(server.url, await registryPassword(client));
     const kept = await oci.pushImage("full", "kept", [randomBytes(2_000_000)]);
-    let refusal: UnexpectedAnswer | undefined;
-    for (let index = 0; index < 30 && refusal === undefined; index++) {
-      await oci.pushBlob("full", randomBytes(4_000_000)).catch((error: unknown) => {
-        if (!(error instanceof UnexpectedAnswer)) throw error;
-        refusal = error;
-      });
-    }
+    const pushUntilFull = async (): Promise<UnexpectedAnswer | undefined> => {
+      for (let index = 0; index < 30; index++) {
+        const outcome = await oci.pushBlob("full", randomBytes(4_000_000)).catch((error: unknown) => error);
+        if (outcome instanceof UnexpectedAnswer) return outcome;
+        if (outcome instanceof Error) throw outcome;
+      }
+      return undefined;
+    };
+    const refusal = await pushUntilFull();
     assert.ok(refusal !== undefined, "the disk never filled");
     assert.match(refusal.message, /no space|disk is full|storage is full/i);
     assert.equal((await oci.verifyImage("full", "kept")).digest, kept.digest);
