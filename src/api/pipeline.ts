@@ -18,7 +18,7 @@ import type { Access } from "#access/access.ts";
 import { AuthFault } from "#aws/sigv4.ts";
 import type { Addressing } from "#registry/addressing.ts";
 import type { RegistryCore } from "#registry/context.ts";
-import { RegistryError } from "#registry/errors.ts";
+import { refusalOf } from "#registry/failure.ts";
 import type { ByteBudget } from "#std/byte-budget.ts";
 import type { Exchange } from "#std/exchange.ts";
 import { discardBody } from "./body.ts";
@@ -72,7 +72,8 @@ async function answerFault(deps: ApiDeps, exchange: Exchange, protocol: "json" |
 function faultOf(deps: ApiDeps, exchange: Exchange, protocol: "json" | "query", error: unknown): ApiFault {
   if (error instanceof ApiFault) return error;
   if (error instanceof AuthFault) return signatureFault(protocol, error.code, error.message);
-  if (error instanceof RegistryError) return registryFault(error.refusal);
+  const refusal = refusalOf(error);
+  if (refusal !== undefined) return registryFault(refusal);
   const { requestId, request } = exchange;
   if (request.destroyed && !request.complete) return new ApiFault("RequestAbortedException", "The client went away");
   deps.core.log.error({ requestId, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }, "api request failed");

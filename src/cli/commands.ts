@@ -1,60 +1,63 @@
 /** What the commands do. Commands that write go to the running server; they open the database themselves only when none runs. */
-import { existsSync, readFileSync } from "node:fs";
-import { parse as parseYaml } from "yaml";
+import { existsSync } from "node:fs";
+import { parseDigest } from "#oci/digest.ts";
+import { parseRepositoryName } from "#oci/repository-name.ts";
+import { parseTag } from "#oci/tag.ts";
 import { runFsck } from "#registry/fsck.ts";
 import { formatInstanceKey, makeInstanceKey } from "#sealing/instance-key.ts";
+import type { Parsed } from "#std/parsed.ts";
 import { announce, rootKeyExports } from "#server/announce.ts";
 import { openFoundation } from "#server/assemble.ts";
 import type { Foundation } from "#server/assemble.ts";
 import { runCommand } from "#server/commands.ts";
-import { ControlRefused, callControl } from "#server/control.ts";
-import { dataFolderAt, holdsRegistry, writeSecretFile } from "#server/data-folder.ts";
+import { callControl, nobodyListens } from "#server/control.ts";
+import { FolderInUse, dataFolderAt, holdsRegistry, ownDataFolder, prepareDataFolder, writeSecretFile } from "#server/data-folder.ts";
 import { createLog } from "#server/log.ts";
 import { startServer } from "#server/serve.ts";
-import { SettingsError, readSettings } from "#server/settings.ts";
+import type { RunningServer } from "#server/serve.ts";
 import type { Settings } from "#server/settings.ts";
+import { SettingsError } from "#server/settings.ts";
 import { silentLog } from "#std/log.ts";
 import { systemRandom } from "#std/random.ts";
+import { settingsFrom } from "./settings-file.ts";
+import type { Flags } from "./settings-file.ts";
 
-type Flags = Readonly<Record<string, string | undefined>>;
-
-/** Reads the settings from flags, environment and the optional file. */
-function settingsFrom(flags: Flags): Settings {
-  const file = flags["config"] ?? process.env["SUPERCARGO_CONFIG"];
-  return readSettings({ flags, environment: process.env, file: file === undefined || file === "" ? {} : readSettingsFile(file) });
+/** The command line cannot mean anything; the message says why. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
 }
 
-function readSettingsFile(file: string): Record<string, string> {
-  let content: unknown;
-  try {
-    content = parseYaml(readFileSync(file, "utf8"), { maxAliasCount: 0 });
-  } catch (error) {
-    throw new SettingsError(`the settings file ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  if (content === null || content === undefined) return {};
-  if (typeof content !== "object" || Array.isArray(content))
-    throw new SettingsError(`the settings file ${file} must hold 'name: value' lines`);
-  return Object.fromEntries(
-    Object.entries(content).map(([name, value]) => [
-      name.replaceAll(/-([a-z])/g, (_match, letter: string) => letter.toUpperCase()),
-      Array.isArray(value) ? value.join(",") : String(value),
-    ]),
-  );
-}
+/** Signals that come closer together are one: on a terminal both npm and the system send one for a single Ctrl-C. */
+const sameSignalMs = 1_000;
 
-/** `supercargo serve`: runs until SIGINT or SIGTERM; a second signal ends it at once. */
+/** `supercargo serve`: runs until SIGINT or SIGTERM; a later second signal ends it at once. */
 export async function serve(flags: Flags, version: string): Promise<void> {
   const settings = settingsFrom(flags);
   const log = createLog(settings.logLevel);
   const server = await startServer(settings, log, version);
-  await announce(server, settings, version, { write: (text) => process.stdout.write(text), isTerminal: process.stdout.isTTY });
+  process.once("exit", () => log.flush());
+  try {
+    await announce(server, settings, version, { write: (text) => process.stdout.write(text), isTerminal: process.stdout.isTTY });
+  } catch (error) {
+    // Nobody would ever see the root key.
+    await server.stop();
+    throw error;
+  }
   log.info({ listen: `${server.host}:${server.port}`, version, dev: settings.dev }, "started");
   if (settings.dev) log.warn({}, "running with --dev: any access key is accepted, signatures are not verified");
-  let stopping = false;
+  stopOnSignals(server, settings, log);
+}
+
+function stopOnSignals(server: RunningServer, settings: Settings, log: ReturnType<typeof createLog>): void {
+  let stoppingSince: number | undefined;
   const stop = (): void => {
-    if (stopping) process.exit(1);
-    stopping = true;
-    log.info({ seconds: settings.shutdownSeconds }, "stopping: running transfers may finish");
+    if (stoppingSince !== undefined) {
+      if (performance.now() - stoppingSince > sameSignalMs) process.exit(1);
+      return;
+    }
+    stoppingSince = performance.now();
+    log.info({ seconds: settings.shutdownSeconds }, "stopping: running transfers may finish; a second signal ends them");
+    log.flush();
     server.stop().then(
       () => process.exit(0),
       (error: unknown) => {
@@ -65,33 +68,48 @@ export async function serve(flags: Flags, version: string): Promise<void> {
   };
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
+  // A closed terminal ends the server, unless SIGHUP has its other meaning: read the certificate again.
+  if (settings.tlsCert === undefined) process.on("SIGHUP", stop);
 }
 
-/** Opens what the server would open, for a command while no server runs. */
-async function withFoundation<T>(settings: Settings, work: (foundation: Foundation) => Promise<T>): Promise<T> {
-  if (settings.databaseUrl === undefined && !holdsRegistry(dataFolderAt(settings.data))) {
+/** Opens what the server would open. To write to SQLite, the command must own the data folder. */
+async function withFoundation<T>(settings: Settings, purpose: "read" | "write", work: (foundation: Foundation) => Promise<T>): Promise<T> {
+  const paths = dataFolderAt(settings.data);
+  const isSqlite = settings.databaseUrl === undefined;
+  if (isSqlite && !holdsRegistry(paths))
     throw new SettingsError(`there is no registry in ${settings.data}; SUPERCARGO_DATA or --data says where it is`);
-  }
-  const foundation = await openFoundation(settings, silentLog);
+  await prepareDataFolder(paths);
+  const lock = isSqlite && purpose === "write" ? ownDataFolder(paths) : undefined;
   try {
-    return await work(foundation);
+    const foundation = await openFoundation(settings, silentLog, "command");
+    try {
+      return await work(foundation);
+    } finally {
+      await foundation.close();
+    }
   } finally {
-    await foundation.close();
+    lock?.release();
   }
 }
 
 /** Runs a command in the server that owns the data folder, or here when none runs. */
 async function runAnywhere(settings: Settings, name: string, input: unknown): Promise<unknown> {
-  const socket = dataFolderAt(settings.data).controlSocket;
-  if (existsSync(socket)) {
+  if (settings.databaseUrl === undefined) {
     try {
-      return await callControl(socket, name, input);
+      return await callControl(dataFolderAt(settings.data).controlSocket, name, input);
     } catch (error) {
-      if (error instanceof ControlRefused) throw error;
-      // Left behind by a server that was killed: nobody listens, so this process may write.
+      // A socket may be left behind by a server that was killed. Any other failure is one of a server that runs.
+      if (!nobodyListens(error)) throw error;
     }
   }
-  return withFoundation(settings, (foundation) => runCommand(foundation, settings, name, input));
+  try {
+    return await withFoundation(settings, "write", (foundation) => runCommand(foundation, settings, name, input));
+  } catch (error) {
+    if (!(error instanceof FolderInUse)) throw error;
+    throw new Error(`${settings.data} is in use by a server that is just starting or stopping, or by another command; try again`, {
+      cause: error,
+    });
+  }
 }
 
 function print(result: unknown): void {
@@ -101,25 +119,39 @@ function print(result: unknown): void {
 /** `supercargo gc` */
 export async function garbageCollect(flags: Flags): Promise<void> {
   const { grace } = flags;
-  if (grace !== undefined && !/^\d{1,9}$/.test(grace)) throw new SettingsError("--grace takes a whole number of seconds");
+  if (grace !== undefined && !/^\d{1,9}$/.test(grace)) throw new UsageError("--grace takes a whole number of seconds");
   print(await runAnywhere(settingsFrom(flags), "gc", grace === undefined ? {} : { graceMs: Number(grace) * 1000 }));
 }
 
 /** `supercargo fsck`: exit code 1 when something is missing or damaged. */
 export async function fsck(flags: Flags): Promise<void> {
-  const report = await withFoundation(settingsFrom(flags), ({ core }) => runFsck(core, { readBytes: flags["readBytes"] !== undefined }));
+  const report = await withFoundation(settingsFrom(flags), "read", ({ core }) =>
+    runFsck(core, { readBytes: flags["readBytes"] !== undefined }),
+  );
   print(report);
-  if (report.problems.length > 0) process.exitCode = 1;
+  if (report.problemCount > 0) process.exitCode = 1;
 }
 
 /** `supercargo restore` and `supercargo purge` */
 export async function undo(name: "restore" | "purge", repository: string, flags: Flags): Promise<void> {
-  const { tag, digest } = flags;
+  const { tag, digest, account, region } = flags;
+  const given = (what: string, parsed: Parsed<unknown>): void => {
+    if (!parsed.ok) throw new UsageError(`${what}: ${parsed.problem}`);
+  };
+  given(`'${repository}' is not the name of a repository`, parseRepositoryName(repository));
+  if (tag !== undefined) given(`'${tag}' is not a tag`, parseTag(tag));
+  if (digest !== undefined) given(`'${digest}' is not a digest`, parseDigest(digest));
+  if (tag !== undefined && digest !== undefined) throw new UsageError("--tag and --digest cannot be given together");
+  if (name === "purge" && tag === undefined && digest === undefined) throw new UsageError("purge needs --tag or --digest");
+  const settings = settingsFrom(flags);
   print(
-    await runAnywhere(settingsFrom(flags), name, {
+    await runAnywhere(settings, name, {
       repository,
       ...(tag !== undefined && { tag }),
       ...(digest !== undefined && { digest }),
+      // The server has its own defaults; only what was typed is passed on.
+      ...(account !== undefined && { account: settings.account }),
+      ...(region !== undefined && { region: settings.region }),
     }),
   );
 }
@@ -135,11 +167,17 @@ export async function rootReset(flags: Flags): Promise<void> {
     await writeSecretFile(rootKeyFile, `${lines.join("\n")}\n`);
     process.stdout.write(`The new root access key was written to ${rootKeyFile}\n`);
   }
+  if (settings.rootAccessKeyId !== undefined)
+    process.stderr.write("Note: SUPERCARGO_ROOT_ACCESS_KEY_ID is set; the key given there comes back at the server's next start.\n");
 }
 
 /** `supercargo key make` */
 export async function keyMake(file: string): Promise<void> {
-  if (existsSync(file)) throw new SettingsError(`${file} exists already and is left alone`);
-  await writeSecretFile(file, `${formatInstanceKey(makeInstanceKey(systemRandom))}\n`);
+  if (existsSync(file)) throw new UsageError(`${file} exists already and is left alone`);
+  try {
+    await writeSecretFile(file, `${formatInstanceKey(makeInstanceKey(systemRandom))}\n`);
+  } catch (error) {
+    throw new UsageError(`${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+  }
   process.stdout.write(`wrote ${file}\n`);
 }

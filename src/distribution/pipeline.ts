@@ -9,7 +9,7 @@ import type { Principal } from "#access/principal.ts";
 import { parseRepositoryName } from "#oci/repository-name.ts";
 import type { RepositoryName } from "#oci/repository-name.ts";
 import type { RegistryRef } from "#registry/context.ts";
-import { RegistryError } from "#registry/errors.ts";
+import { refusalOf } from "#registry/failure.ts";
 import { createByteBudget } from "#std/byte-budget.ts";
 import type { ByteBudget } from "#std/byte-budget.ts";
 import type { Exchange } from "#std/exchange.ts";
@@ -142,9 +142,8 @@ function answerFailure(deps: DistributionDeps, exchange: Exchange, error: unknow
 /** What a failure means to the client; undefined when it is ours. */
 function faultOf(error: unknown): OciFault | undefined {
   if (error instanceof OciFault) return error;
-  if (error instanceof RegistryError) return faults.registryFault(error.refusal);
-  if (error instanceof StorageError && error.kind === "no-space") return faults.registryFault({ kind: "storage-full", detail: {} });
-  return undefined;
+  const refusal = refusalOf(error);
+  return refusal === undefined ? undefined : faults.registryFault(refusal);
 }
 
 function isConnectionError(error: unknown): boolean {

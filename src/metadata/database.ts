@@ -10,13 +10,14 @@
 import { sql } from "kysely";
 import type { Kysely, Transaction } from "kysely";
 import type { Log } from "#std/log.ts";
+import { tellingFull } from "./database-full.ts";
 import { postgresDialect, sqliteDialect } from "./dialect.ts";
 import type { Dialect } from "./dialect.ts";
 import { migrate, readVersion } from "./migrations.ts";
-import { openPostgres } from "./postgres.ts";
+import { isPostgresFull, openPostgres } from "./postgres.ts";
 import type { PreparedRunner } from "./prepared.ts";
 import type { Schema } from "./schema.ts";
-import { openSqlite } from "./sqlite.ts";
+import { isSqliteFull, openSqlite } from "./sqlite.ts";
 
 /** An open metadata database. */
 export interface Database {
@@ -28,7 +29,7 @@ export interface Database {
   /**
    * Runs `work` in one transaction: committed when it resolves, rolled back when it rejects. On Postgres (read committed)
    * it may run several times, when it lost against another transaction; on SQLite transactions stand in a queue.
-   * Invariant: `work` does nothing but statements on `tx`, and keeps nothing from a run that failed.
+   * Throws `DatabaseFull` when there is no room. Invariant: `work` does nothing but statements on `tx`, and keeps nothing from a run that failed.
    */
   transaction<T>(work: (tx: Transaction<Schema>) => Promise<T>): Promise<T>;
   /** A number that has moved when anything was committed, where the database can say so for next to nothing; else undefined. */
@@ -73,10 +74,7 @@ async function openOnSqlite(file: string, log: Log): Promise<Database> {
     prepared: connections.prepared,
     transaction: (work) =>
       queue.run(() =>
-        connections.write
-          .transaction()
-          .execute(work)
-          .finally(() => connections.forgetDataVersion()),
+        tellingFull(isSqliteFull, () => connections.write.transaction().execute(work)).finally(() => connections.forgetDataVersion()),
       ),
     readDataVersion: () => connections.readDataVersion(),
     check: () => checkReads(connections.read),
@@ -98,7 +96,7 @@ async function openOnPostgres(url: string, maxConnections: number | undefined, l
     dialect: postgresDialect,
     read: connections.kysely,
     prepared: connections.prepared,
-    transaction: (work) => connections.transaction(work),
+    transaction: (work) => tellingFull(isPostgresFull, () => connections.transaction(work)),
     readDataVersion: () => undefined,
     check: () => checkReads(connections.kysely),
     close: () => connections.close(),

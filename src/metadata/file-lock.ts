@@ -19,7 +19,8 @@ export function takeFileLock(file: string): FileLock | undefined {
   if (!existsSync(file)) closeSync(openSync(file, "a", 0o600));
   const connection = new DatabaseSync(file, { timeout: 0 });
   try {
-    connection.exec("begin exclusive");
+    // Without a journal file: nothing is ever written.
+    connection.exec("pragma journal_mode = memory; begin exclusive");
   } catch (error) {
     connection.close();
     if (error instanceof Error && "errcode" in error && error.errcode === busy) return undefined;

@@ -23,6 +23,8 @@ const conflictCodes: ReadonlySet<string> = new Set([
   "23505", // unique_violation: both inserted what neither saw
 ]);
 
+/** disk_full: a file could not be extended. */
+const diskFullCode = "53100";
 const int8Oid = 20;
 
 /** A pool of connections to one Postgres database. */
@@ -79,6 +81,11 @@ async function transactionWithRetries<T>(kysely: Kysely<Schema>, work: (tx: Tran
 
 function isConflict(error: unknown): boolean {
   return error instanceof Error && "code" in error && typeof error.code === "string" && conflictCodes.has(error.code);
+}
+
+/** Is this Postgres' word for a full disk? */
+export function isPostgresFull(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === diskFullCode;
 }
 
 /** Ids, sizes and times stay far below 2^53; anything else must not be rounded in silence. */

@@ -16,6 +16,8 @@ const busyTimeoutMs = 5_000;
 /** Statement texts differ only where code differs, so a few hundred hold them all. */
 const statementCacheSize = 512;
 const pageCacheKib = 32_768;
+/** SQLITE_FULL: what a write that fails with ENOSPC is called. */
+const sqliteFull = 13;
 
 /** The two connections of one SQLite file. */
 export interface SqliteConnections {
@@ -81,6 +83,11 @@ export function openSqlite(file: string): SqliteConnections {
       writer.close();
     },
   };
+}
+
+/** Is this SQLite's word for a full disk? */
+export function isSqliteFull(error: unknown): boolean {
+  return error instanceof Error && "errcode" in error && error.errcode === sqliteFull;
 }
 
 function configure(connection: DatabaseSync): void {

@@ -212,3 +212,14 @@ test("many rows are collected in batches", async () => {
   const expected = { droppedLinks: 450, condemnedBlobs: 450, killedBlobs: 450, deletedCopies: 450 };
   assert.deepEqual(await collect(0), expected);
 });
+
+test("a pass that is told to end ends before its next batch, and the next pass does the rest", async () => {
+  await pushBlob(ctx, name, "left over");
+  const controller = new AbortController();
+  const stopping = { ...storage, delete: (key: string) => (controller.abort(new Error("stopping")), storage.delete(key)) };
+  const options = { graceMs: 0, signal: controller.signal };
+  await assert.rejects(runGarbageCollection({ ...ctx.core, storage: stopping }, options), /stopping/);
+  await pushBlob(ctx, name, "came later");
+  await assert.rejects(runGarbageCollection(ctx.core, options), /stopping/);
+  assert.deepEqual(await collect(0), { droppedLinks: 1, condemnedBlobs: 1, killedBlobs: 1, deletedCopies: 1 });
+});

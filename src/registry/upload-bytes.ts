@@ -42,12 +42,14 @@ export interface SegmentPlan {
   abandon(): Promise<void>;
   /** Throws the refusal for more bytes than there is room. */
   tooLarge(): never;
+  /** Called when the segment went away under its writer. Throws the refusal when that is because the session was ended meanwhile. */
+  lost(): Promise<void>;
 }
 
 /**
  * Receives one body as a segment. Undefined when the body is empty: then nothing was begun. After any failure no byte is left.
  * Throws `upload-size` when the length is not the announced one, `body-aborted` when the client went away, `storage-full`, what
- * `plan.tooLarge` throws, and whatever `begin` and `confirm` throw.
+ * `plan.tooLarge` and `plan.lost` throw, and whatever `begin` and `confirm` throw.
  */
 export async function receiveSegment(core: RegistryCore, incoming: IncomingBytes, plan: SegmentPlan): Promise<ReceivedSegment | undefined> {
   const { announcedBytes } = incoming;
@@ -81,6 +83,7 @@ export async function receiveSegment(core: RegistryCore, incoming: IncomingBytes
   } catch (error) {
     if (writer !== undefined) await dropBytes(core, plan.segmentKey, writer);
     if (hasBegun) await plan.abandon();
+    if (error instanceof StorageError && error.kind === "not-found") await plan.lost();
     throw storageRefusal(error);
   }
 }

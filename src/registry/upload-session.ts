@@ -110,6 +110,10 @@ export function segmentPlan(upload: OpenUpload, incoming: IncomingBytes, openHas
       return openHash();
     },
     abandon: () => dropRow(upload, segmentKey),
+    async lost() {
+      if ((await sessions.findUploadSession(metadata, session.uploadId)) === undefined)
+        refuseUnknown(upload.registry, upload.name, session.uploadId);
+    },
   };
 }
 

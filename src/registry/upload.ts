@@ -188,6 +188,8 @@ export async function uploadWhole(
     roomBytes: core.limits.blobMaxBytes,
     begin: async () => createHash(algorithm),
     abandon: async () => undefined,
+    // Nobody else knows the id.
+    lost: async () => undefined,
     tooLarge: () => refuseTooMany({ registry, name, uploadId }, "bytes", core.limits.blobMaxBytes),
   };
   const upload = { ctx, registry, name, uploadId };

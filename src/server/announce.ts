@@ -1,4 +1,6 @@
 /** What the person who starts the server sees: where it listens, how to log in and push, and a new root key once. */
+import { readFile } from "node:fs/promises";
+import { isAbsolute, sep } from "node:path";
 import { writeSecretFile } from "./data-folder.ts";
 import type { RunningServer } from "./serve.ts";
 import { isLoopbackHost } from "./settings.ts";
@@ -11,19 +13,17 @@ export async function announce(
   version: string,
   output: { write(text: string): void; readonly isTerminal: boolean },
 ): Promise<void> {
-  const host = isLoopbackHost(server.host) || server.host === "0.0.0.0" || server.host === "::" ? "localhost" : server.host;
-  const endpoint = settings.publicUrl ?? `${server.scheme}://${host}:${server.port}`;
-  const qualified = `${settings.account}.dkr.ecr.${settings.region}.${settings.domain ?? ""}`;
-  const isOwnPort = server.port === (server.scheme === "https" ? 443 : 80);
-  const registry = settings.domain === undefined ? new URL(endpoint).host : `${qualified}${isOwnPort ? "" : `:${server.port}`}`;
+  const { endpoint, registry } = namesOf(server, settings);
+  const { account, region } = settings;
   const lines = [
-    `Supercargo ${version} is listening on ${server.scheme}://${server.host}:${server.port} (account ${settings.account}, region ${settings.region})`,
+    `Supercargo ${version} is listening on ${server.scheme}://${inUrl(server.host)}:${server.port} (account ${account}, region ${region})`,
     "",
   ];
   if (settings.dev) lines.push("  --dev: ANY access key is accepted and signatures are NOT verified. For laptops and CI only.", "");
-  lines.push(...(await keyLines(server, settings, output.isTerminal)));
   lines.push(
-    `  export AWS_ENDPOINT_URL=${endpoint} AWS_REGION=${settings.region}`,
+    ...(await keyLines(server, settings, output.isTerminal)),
+    // Both names of the region: version 1 of the aws cli knows only the second.
+    `  export AWS_ENDPOINT_URL=${endpoint} AWS_REGION=${region} AWS_DEFAULT_REGION=${region}`,
     `  aws ecr get-login-password | docker login --username AWS --password-stdin ${registry}`,
     "  aws ecr create-repository --repository-name hello",
     `  docker tag YOUR_IMAGE ${registry}/hello:1 && docker push ${registry}/hello:1`,
@@ -34,20 +34,45 @@ export async function announce(
   output.write(`${lines.join("\n")}\n`);
 }
 
+/** The address for AWS clients, and the host for names of images. */
+function namesOf({ scheme, host, port }: RunningServer, settings: Settings): { readonly endpoint: string; readonly registry: string } {
+  const isHere = isLoopbackHost(host) || host === "0.0.0.0" || host === "::";
+  const endpoint = settings.publicUrl ?? `${scheme}://${isHere ? "localhost" : inUrl(host)}:${port}`;
+  if (settings.domain === undefined) return { endpoint, registry: new URL(endpoint).host };
+  const publicPort = settings.publicUrl === undefined ? String(port) : new URL(settings.publicUrl).port;
+  const isImplied = publicPort === "" || Number(publicPort) === (scheme === "https" ? 443 : 80);
+  const qualified = `${settings.account}.dkr.ecr.${settings.region}.${settings.domain}`;
+  return { endpoint, registry: isImplied ? qualified : `${qualified}:${publicPort}` };
+}
+
+function inUrl(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}
+
 async function keyLines(server: RunningServer, settings: Settings, isTerminal: boolean): Promise<string[]> {
   if (settings.dev) return ["  export AWS_ACCESS_KEY_ID=dev AWS_SECRET_ACCESS_KEY=dev"];
-  const { createdRootKey, paths } = server.foundation;
-  if (createdRootKey === undefined)
-    return settings.rootAccessKeyId === undefined
-      ? ["  # with the root key of the first start (lost it? supercargo root reset):"]
-      : ["  # with the root key given in the environment:"];
-  const exports = rootKeyExports(createdRootKey);
-  if (isTerminal) return ["  The root access key, shown this once:", ...exports.map((line) => `  ${line}`)];
-  await writeSecretFile(paths.rootKeyFile, `${exports.join("\n")}\n`);
+  const { createdRootKey, foundation } = server;
+  const file = foundation.paths.rootKeyFile;
+  const readFromFile = `  . ${isAbsolute(file) ? "" : `.${sep}`}${file}`;
+  if (createdRootKey !== undefined) {
+    const exports = rootKeyExports(createdRootKey);
+    if (isTerminal) return ["  # The root access key, shown this once: keep it in a safe place.", ...exports.map((line) => `  ${line}`)];
+    await writeSecretFile(file, `${exports.join("\n")}\n`);
+    return [`  # The root access key was written to ${file}: move it to a safe place.`, readFromFile];
+  }
+  if (settings.rootAccessKeyId !== undefined) return ["  # With the root access key that the settings give:"];
+  if (await holdsKey(file, server.rootAccessKeyId))
+    return [`  # The root access key of an earlier start is still in ${file}.`, readFromFile];
   return [
-    `  # The root access key was written to ${paths.rootKeyFile}: move it to a safe place.`,
-    `  . ${paths.rootKeyFile.startsWith("/") ? "" : "./"}${paths.rootKeyFile}`,
+    "  # With the root access key that an earlier start showed. Lost it? A new one takes its place by",
+    "  # supercargo root reset (from the source folder: npm run supercargo -- root reset)",
   ];
+}
+
+/** Does the file hold the root key that is valid now? */
+async function holdsKey(file: string, accessKeyId: string | undefined): Promise<boolean> {
+  const text = await readFile(file, "utf8").catch(() => "");
+  return accessKeyId !== undefined && text.includes(`AWS_ACCESS_KEY_ID='${accessKeyId}'`);
 }
 
 /** Two shell lines that put a key into the environment. */

@@ -1,8 +1,6 @@
 /** Joins the rooms by hand: the only place that names a concrete driver and a concrete database. */
 import { createAccess } from "#access/access.ts";
 import type { Access } from "#access/access.ts";
-import { ensureRootKey } from "#access/root-key.ts";
-import { ensureAccount, readInstanceSetting, writeInstanceSetting } from "#metadata/accounts.ts";
 import { openDatabase } from "#metadata/database.ts";
 import type { Database } from "#metadata/database.ts";
 import type { RegistryCore } from "#registry/context.ts";
@@ -13,9 +11,11 @@ import { createSealer } from "#sealing/sealer.ts";
 import { systemClock } from "#std/clock.ts";
 import type { Log } from "#std/log.ts";
 import { systemRandom } from "#std/random.ts";
+import type { StorageDriver } from "#storage/driver.ts";
 import { createFilesystemDriver } from "#storage/filesystem.ts";
-import { dataFolderAt, holdsRegistry, loadInstanceKeys, prepareDataFolder } from "./data-folder.ts";
+import { dataFolderAt, holdsRegistry, loadInstanceKeys } from "./data-folder.ts";
 import type { DataFolder } from "./data-folder.ts";
+import { guardDevMark, matchFolder, readRegistryId, wrongFolder } from "./instance-marks.ts";
 import { SettingsError } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 
@@ -24,39 +24,31 @@ export interface Foundation {
   readonly core: RegistryCore;
   readonly access: Access;
   readonly paths: DataFolder;
-  /** A root key that this start made; shown once and nowhere kept in the clear. */
-  readonly createdRootKey: { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined;
   close(): Promise<void>;
 }
 
-const devMark = "dev";
 const dayMs = 86_400_000;
 
-/** Opens the data folder, database, storage and access. Throws SettingsError for what the operator can mend. */
-export async function openFoundation(settings: Settings, log: Log): Promise<Foundation> {
+/**
+ * Opens the data folder (which must be there), database, storage and access. A command may work on what a server of either mode has made;
+ * a server only on its own. Throws SettingsError for what the operator can mend.
+ */
+export async function openFoundation(settings: Settings, log: Log, purpose: "serve" | "command"): Promise<Foundation> {
   const paths = dataFolderAt(settings.data);
-  const isNew = settings.databaseUrl !== undefined || !holdsRegistry(paths);
-  await prepareDataFolder(paths);
+  const isSqlite = settings.databaseUrl === undefined;
+  const isNew = !isSqlite || !holdsRegistry(paths);
+  if (isSqlite && isNew && (await readRegistryId(paths)) !== undefined) throw wrongFolder(paths);
   const random = systemRandom;
   const clock = systemClock;
-  const keys = await loadInstanceKeys(settings.keyFile ?? paths.keyFile, settings.databaseUrl === undefined && isNew, random);
-  const sealer = createSealer(keys, random);
-  const metadata = await openDatabase(
-    settings.databaseUrl === undefined ? { kind: "sqlite", file: paths.databaseFile } : { kind: "postgres", url: settings.databaseUrl },
-    { log },
-  );
+  const whenMissing = !isSqlite ? "was-never-made" : isNew ? "make" : "was-lost";
+  const sealer = createSealer(await loadInstanceKeys(settings.keyFile ?? paths.keyFile, whenMissing, random), random);
+  const metadata = await openFacts(settings, paths, log);
   try {
-    await guardDevMark(metadata, settings, isNew);
-    const storage = await createFilesystemDriver({ folder: paths.storageFolder, random });
-    await ensureAccount(metadata, { accountId: settings.account, now: clock.now() });
-    const given =
-      settings.rootAccessKeyId !== undefined && settings.rootSecretAccessKey !== undefined
-        ? { accessKeyId: settings.rootAccessKeyId, secretAccessKey: settings.rootSecretAccessKey }
-        : undefined;
-    const rootKey = await ensureRootKey({ metadata, sealer, clock, random, accountId: settings.account }, { given });
+    if (purpose === "serve") await guardDevMark(metadata, settings, isNew);
+    await matchFolder(metadata, paths, settings, random);
     const core: RegistryCore = {
       metadata,
-      storage,
+      storage: await openBytes(paths),
       clock,
       random,
       sealer,
@@ -75,26 +67,34 @@ export async function openFoundation(settings: Settings, log: Log): Promise<Foun
       defaultAccountId: settings.account,
       regions: settings.regions,
     });
-    return { core, access, paths, createdRootKey: rootKey.created, close: () => metadata.close() };
+    return { core, access, paths, close: () => metadata.close() };
   } catch (error) {
     await metadata.close();
     throw error;
   }
 }
 
-/** `--dev` checks no signature, so it may only ever see data that it made itself, and strict mode must not serve what anyone could have written. */
-async function guardDevMark(metadata: Database, settings: Settings, isNew: boolean): Promise<void> {
-  const mark = await readInstanceSetting(metadata, devMark);
-  if (mark === undefined && (isNew || settings.databaseUrl !== undefined)) {
-    await writeInstanceSetting(metadata, devMark, settings.dev ? "1" : "0");
-    return;
+async function openFacts(settings: Settings, paths: DataFolder, log: Log): Promise<Database> {
+  const url = settings.databaseUrl;
+  try {
+    return await openDatabase(url === undefined ? { kind: "sqlite", file: paths.databaseFile } : { kind: "postgres", url }, { log });
+  } catch (error) {
+    // Of the URL only the place: it carries a password.
+    const place = url === undefined ? paths.databaseFile : `at ${URL.parse(url)?.host || "SUPERCARGO_DATABASE_URL"}`;
+    throw new SettingsError(`the database ${place} cannot be opened: ${causesOf(error)}`, { cause: error });
   }
-  if (settings.dev && mark !== "1")
-    throw new SettingsError(
-      `--dev runs only on a data folder that --dev created; ${settings.data} belongs to a strict registry. Choose another folder with SUPERCARGO_DATA`,
-    );
-  if (!settings.dev && mark === "1")
-    throw new SettingsError(
-      `${settings.data} was created by --dev, where anyone may write; it cannot become a strict registry. Choose another folder with SUPERCARGO_DATA`,
-    );
+}
+
+async function openBytes(paths: DataFolder): Promise<StorageDriver> {
+  try {
+    return await createFilesystemDriver({ folder: paths.storageFolder, random: systemRandom });
+  } catch (error) {
+    throw new SettingsError(`the storage folder ${paths.storageFolder} cannot be used: ${causesOf(error)}`, { cause: error });
+  }
+}
+
+/** A failed connection is often several errors, one an address, under an empty message. */
+function causesOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === "") return error.errors.map(causesOf).join("; ");
+  return error instanceof Error ? error.message : String(error);
 }

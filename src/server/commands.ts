@@ -4,6 +4,7 @@ import { parseRepositoryName } from "#oci/repository-name.ts";
 import type { RepositoryName } from "#oci/repository-name.ts";
 import type { RegistryContext, RegistryRef } from "#registry/context.ts";
 import { RegistryError } from "#registry/errors.ts";
+import type { RegistryRefusal } from "#registry/errors.ts";
 import { runGarbageCollection } from "#registry/gc.ts";
 import { purge, restore } from "#registry/undo.ts";
 import { z } from "zod";
@@ -21,6 +22,8 @@ const target = z.object({
   digest: z.string().max(256).optional(),
 });
 
+type Target = z.infer<typeof target>;
+
 const commands = {
   gc: {
     input: z.object({ graceMs: z.number().int().min(0).optional() }),
@@ -29,15 +32,15 @@ const commands = {
   },
   restore: {
     input: target,
-    run: (foundation: Foundation, settings: Settings, input: z.infer<typeof target>) => applyUndo(restore, foundation, settings, input),
+    run: (foundation: Foundation, settings: Settings, input: Target) => applyUndo("restore", foundation, settings, input),
   },
   purge: {
     input: target,
-    run: (foundation: Foundation, settings: Settings, input: z.infer<typeof target>) => applyUndo(purge, foundation, settings, input),
+    run: (foundation: Foundation, settings: Settings, input: Target) => applyUndo("purge", foundation, settings, input),
   },
   "root-reset": {
     input: z.object({}),
-    run: ({ core, access: _access }: Foundation, settings: Settings) =>
+    run: ({ core }: Foundation, settings: Settings) =>
       resetRootKey({ metadata: core.metadata, sealer: core.sealer, clock: core.clock, random: core.random, accountId: settings.account }),
   },
 } as const;
@@ -63,11 +66,13 @@ type UndoOperation = (
   what: { tag?: string; digest?: string },
 ) => Promise<unknown>;
 
+const undoOperations = { restore, purge } satisfies Record<string, UndoOperation>;
+
 async function applyUndo(
-  operation: UndoOperation,
+  operation: keyof typeof undoOperations,
   { core }: Foundation,
   settings: Settings,
-  input: z.infer<typeof target>,
+  input: Target,
 ): Promise<unknown> {
   const name = parseRepositoryName(input.repository);
   if (!name.ok) throw new Error(name.problem);
@@ -75,12 +80,33 @@ async function applyUndo(
   const actor = { accountId: registry.accountId, principalId: registry.accountId, arn: `arn:aws:iam::${registry.accountId}:root` };
   const ctx: RegistryContext = { core, actor, requestId: core.random.uuid() };
   try {
-    return await operation(ctx, registry, name.value, {
+    return await undoOperations[operation](ctx, registry, name.value, {
       ...(input.tag !== undefined && { tag: input.tag }),
       ...(input.digest !== undefined && { digest: input.digest }),
     });
   } catch (error) {
-    if (error instanceof RegistryError) throw new Error(`${error.refusal.kind}: ${JSON.stringify(error.refusal.detail)}`, { cause: error });
+    if (error instanceof RegistryError) throw new Error(refusalText(error.refusal, registry, input), { cause: error });
     throw error;
   }
+}
+
+/** What a refused `restore` or `purge` means to the person who typed it. */
+function refusalText(refusal: RegistryRefusal, { accountId, region }: RegistryRef, { repository, tag, digest }: Target): string {
+  const what =
+    tag !== undefined ? `the tag '${tag}' of '${repository}'` : digest !== undefined ? `${digest} of '${repository}'` : `'${repository}'`;
+  const where = `the registry of account ${accountId} in ${region}`;
+  const gone = "nothing of that name was deleted, or its undo window is over";
+  const { kind } = refusal;
+  if (kind === "repository-not-found") {
+    if (tag === undefined && digest === undefined) return `there is no deleted repository '${repository}' in ${where}: ${gone}`;
+    return `there is no repository '${repository}' in ${where}; a deleted one comes back with: supercargo restore ${repository}`;
+  }
+  if (kind === "repository-exists")
+    return `the repository '${repository}' exists in ${where}; to bring back what was deleted in it, name it with --tag or --digest`;
+  if (kind === "manifest-not-found") return `no deletion of ${what} can be found in ${where}: ${gone}`;
+  if (kind === "manifest-exists") {
+    if (refusal.detail.tag === undefined) return `${what} is there and was not deleted`;
+    return `${what} is in use again: it names ${refusal.detail.digest}. Delete that tag first, or restore the old one by its digest`;
+  }
+  return `${kind}: ${JSON.stringify(refusal.detail)}`;
 }

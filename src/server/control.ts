@@ -1,12 +1,15 @@
 /**
  * The control socket: commands that write (`gc`, `restore`, `purge`, `root reset`) run inside the server that owns the data folder,
  * because SQLite has one writer. It is a Unix socket in the data folder: who can open it owns the registry anyway.
+ * With Postgres there is none: it takes many writers, nodes may share a folder, and commands go to the database themselves.
  */
-import { chmodSync, existsSync, unlinkSync } from "node:fs";
+import { chmodSync, closeSync, openSync, rmSync } from "node:fs";
 import { createServer, request } from "node:http";
-import type { Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
+import { basename, dirname } from "node:path";
 import type { Log } from "#std/log.ts";
 import { describeError } from "./front.ts";
+import { SettingsError } from "./settings.ts";
 
 /** A command by name with plain data in and out. */
 export type ControlHandler = (command: string, input: unknown) => Promise<unknown>;
@@ -16,53 +19,60 @@ export interface ControlSocket {
   close(): Promise<void>;
 }
 
-/** Another server already runs on this data folder. */
-export class AlreadyRunning extends Error {
-  override readonly name = "AlreadyRunning";
+/** The running server refused the command; its words are for the person at the keyboard. */
+export class ControlRefused extends Error {
+  override readonly name = "ControlRefused";
 }
 
 const bodyLimitBytes = 1_048_576;
+/** sockaddr_un holds 108 bytes with the closing zero on Linux, 104 on macOS and the BSDs (unix(7)). */
+const pathLimitBytes = process.platform === "linux" ? 107 : 103;
 
-/** Listens on the socket. Throws {@link AlreadyRunning} when a live server holds it; a socket left by a killed one is replaced. */
+/** Listens on the socket; one that a killed server left is replaced, so only the owner of the data folder may call this. */
 export async function openControlSocket(path: string, handler: ControlHandler, log: Log): Promise<ControlSocket> {
-  if (existsSync(path)) {
-    const alive = await callControl(path, "ping", {}).catch(() => undefined);
-    if (alive !== undefined)
-      throw new AlreadyRunning(
-        `another server is running on this data folder (it answers on ${path}); stop it first, or choose another folder with SUPERCARGO_DATA`,
-      );
-    unlinkSync(path);
-  }
+  const place = shortPlaceOf(path);
   const server = createServer((incoming, outgoing) => {
-    void (async () => {
-      try {
-        const chunks: Buffer[] = [];
-        let total = 0;
-        for await (const chunk of incoming as AsyncIterable<Buffer>) {
-          total += chunk.length;
-          if (total > bodyLimitBytes) throw new Error("command too large");
-          chunks.push(chunk);
-        }
-        const command = (incoming.url ?? "/").slice(1);
-        const output = command === "ping" ? { ok: true } : await handler(command, JSON.parse(Buffer.concat(chunks).toString() || "{}"));
-        outgoing.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify({ output }));
-      } catch (error) {
-        log.warn({ error: describeError(error) }, "control command failed");
-        outgoing
-          .writeHead(400, { "Content-Type": "application/json" })
-          .end(JSON.stringify({ error: error instanceof Error ? error.message : String(error) }));
-      }
-    })();
+    const answer = (status: number, body: unknown): void =>
+      void outgoing.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(body));
+    runCommand(incoming, handler).then(
+      (output) => answer(200, { output }),
+      (error: unknown) => {
+        log.warn({ command: incoming.url, error: describeError(error) }, "control command failed");
+        answer(400, { error: error instanceof Error ? error.message : String(error) });
+      },
+    );
   });
-  await listen(server, path);
-  chmodSync(path, 0o600);
+  // A pass of garbage collection may take as long as it takes.
+  server.requestTimeout = 0;
+  try {
+    rmSync(place.path, { force: true });
+    await listen(server, place.path);
+    chmodSync(place.path, 0o600);
+  } catch (error) {
+    place.release();
+    throw error;
+  }
   return {
     close: () =>
       new Promise((resolve) => {
-        server.close(() => resolve());
+        server.close(() => {
+          place.release();
+          resolve();
+        });
         server.closeAllConnections();
       }),
   };
+}
+
+async function runCommand(incoming: IncomingMessage, handler: ControlHandler): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let total = 0;
+  for await (const chunk of incoming as AsyncIterable<Buffer>) {
+    total += chunk.length;
+    if (total > bodyLimitBytes) throw new Error("command too large");
+    chunks.push(chunk);
+  }
+  return handler((incoming.url ?? "/").slice(1), JSON.parse(Buffer.concat(chunks).toString()));
 }
 
 function listen(server: Server, path: string): Promise<void> {
@@ -75,28 +85,51 @@ function listen(server: Server, path: string): Promise<void> {
   });
 }
 
-/** Runs a command in the server that owns the data folder. Rejects with its message when it refuses, and with the connection's error when none runs. */
-export function callControl(path: string, command: string, input: unknown): Promise<unknown> {
+/**
+ * Runs a command in the server that owns the data folder. Rejects with {@link ControlRefused} when it refuses, and with the
+ * connection's error otherwise; {@link nobodyListens} tells whether that means that no server runs.
+ */
+export async function callControl(path: string, command: string, input: unknown): Promise<unknown> {
+  const place = shortPlaceOf(path);
+  try {
+    return await send(place.path, command, input);
+  } finally {
+    place.release();
+  }
+}
+
+/** Did the connection fail because there is no server, rather than in the middle of a command or for want of a permission? */
+export function nobodyListens(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "ENOENT" || code === "ECONNREFUSED";
+}
+
+function send(path: string, command: string, input: unknown): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const call = request(
-      { socketPath: path, path: `/${command}`, method: "POST", headers: { "Content-Type": "application/json" } },
-      (answer) => {
-        const chunks: Buffer[] = [];
-        answer.on("data", (chunk: Buffer) => chunks.push(chunk));
-        answer.once("error", reject);
-        answer.once("end", () => {
-          const body = JSON.parse(Buffer.concat(chunks).toString()) as { output?: unknown; error?: string };
-          if (answer.statusCode === 200) resolve(body.output);
-          else reject(new ControlRefused(body.error ?? "the command failed"));
-        });
-      },
-    );
+    const options = { socketPath: path, path: `/${command}`, method: "POST", headers: { "Content-Type": "application/json" } };
+    const call = request(options, (answer) => {
+      const chunks: Buffer[] = [];
+      answer.on("data", (chunk: Buffer) => chunks.push(chunk));
+      answer.once("error", reject);
+      answer.once("end", () => {
+        const body = JSON.parse(Buffer.concat(chunks).toString()) as { output?: unknown; error?: string };
+        if (answer.statusCode === 200) resolve(body.output);
+        else reject(new ControlRefused(body.error ?? "the command failed"));
+      });
+    });
     call.once("error", reject);
     call.end(JSON.stringify(input));
   });
 }
 
-/** The running server refused the command; its words are for the person at the keyboard. */
-export class ControlRefused extends Error {
-  override readonly name = "ControlRefused";
+/** A path for the same socket that the system takes: a long one is reached through the open folder, where the system can (proc(5)). */
+function shortPlaceOf(path: string): { readonly path: string; release(): void } {
+  const lengthBytes = Buffer.byteLength(path);
+  if (lengthBytes <= pathLimitBytes) return { path, release() {} };
+  if (process.platform !== "linux")
+    throw new SettingsError(
+      `the path of the control socket ${path} has ${lengthBytes} bytes, and this system takes ${pathLimitBytes}; choose a shorter data folder with SUPERCARGO_DATA`,
+    );
+  const folder = openSync(dirname(path), "r");
+  return { path: `/proc/self/fd/${folder}/${basename(path)}`, release: () => closeSync(folder) };
 }

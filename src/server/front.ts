@@ -44,25 +44,41 @@ export function createFront(options: FrontOptions): (request: IncomingMessage, r
 const requestIdHeader = "x-amzn-requestid";
 
 async function answer(exchange: HttpExchange, options: FrontOptions): Promise<void> {
-  const plane = planeOf(exchange.request, options);
-  // The data plane writes the id into its own list of headers: a header set here would take Node's slower way on the hottest path.
-  if (plane !== options.distribution) exchange.response.setHeader(requestIdHeader, exchange.requestId);
+  const { request, response } = exchange;
   try {
-    if (options.hostIsKnown?.(exchange.host) === false) {
-      exchange.response.setHeader(requestIdHeader, exchange.requestId);
-      exchange.note({ route: "unknown-host" });
-      respondJson(exchange.response, 421, { message: "This server runs with --dev and answers only to the names it was started for." });
-      return;
-    }
+    const plane = misaddressed(exchange, options) ?? planeOf(request, options);
+    // The data plane writes the id into its own list of headers: a header set here would take Node's slower way on the hottest path.
+    if (plane !== options.distribution) response.setHeader(requestIdHeader, exchange.requestId);
     await plane(exchange);
   } catch (error) {
     options.log.error({ requestId: exchange.requestId, error: describeError(error) }, "request failed");
-    if (exchange.response.headersSent) exchange.response.destroy();
+    if (response.headersSent) response.destroy();
     else {
-      exchange.response.setHeader(requestIdHeader, exchange.requestId);
-      respondJson(exchange.response, 500, { message: `Internal failure. Request id: ${exchange.requestId}` });
+      response.setHeader(requestIdHeader, exchange.requestId);
+      respondJson(response, 500, { message: `Internal failure. Request id: ${exchange.requestId}` });
     }
   }
+}
+
+/** What answers a request that does not say whom it is for, or means somebody else; undefined for a good one. */
+function misaddressed({ request, host }: Exchange, options: FrontOptions): Plane | undefined {
+  if (host === undefined && request.httpVersion === "1.1") return answerNoHost;
+  return options.hostIsKnown?.(host) === false ? answerUnknownHost : undefined;
+}
+
+async function answerNoHost(exchange: Exchange): Promise<void> {
+  exchange.note({ route: "no-host" });
+  exchange.response.setHeader("Connection", "close");
+  respondJson(exchange.response, 400, { message: "A request must carry a Host header (RFC 9112, section 3.2)." });
+}
+
+/** In a form that clients of both planes show to their users. */
+async function answerUnknownHost(exchange: Exchange): Promise<void> {
+  const { host, response } = exchange;
+  exchange.note({ route: "unknown-host" });
+  const name = host !== undefined && /^[\w.:[\]-]{1,200}$/.test(host) ? `'${host}'` : "that name";
+  const message = `This server runs with --dev and does not answer to ${name}: only to localhost, to addresses, and to the names in SUPERCARGO_PUBLIC_URL and SUPERCARGO_DOMAIN.`;
+  respondJson(response, 421, { __type: "MisdirectedRequestException", message, errors: [{ code: "DENIED", message }] });
 }
 
 function planeOf(request: IncomingMessage, options: FrontOptions): Plane {
@@ -145,10 +161,15 @@ class HttpExchange implements Exchange {
   }
 }
 
-/** The path without its query (upload states, presigned signatures) and without a download ticket: those are credentials. */
+/**
+ * The path without its query (upload states, presigned signatures) and without a download ticket: those are credentials,
+ * also in a URL that was put together wrongly.
+ */
 function loggedPath(target: string): string {
-  if (target.startsWith("/download/")) return "/download/…";
-  const end = target.indexOf("?");
+  if (!target.startsWith("/")) return "(no path)";
+  const ticketAt = target.startsWith("/v2/") ? -1 : target.toLowerCase().indexOf("/download");
+  if (ticketAt !== -1) return `${target.slice(0, ticketAt)}/download/…`.slice(-300);
+  const end = target.search(/[?#]/);
   return (end === -1 ? target : target.slice(0, end)).slice(0, 300);
 }
 

@@ -1,26 +1,27 @@
 /** Starts the server and ends it gracefully: stop accepting, let running transfers finish, then close what is open. */
-import { readFileSync } from "node:fs";
-import { createServer as createHttpServer } from "node:http";
-import type { Server as HttpServer } from "node:http";
-import { createServer as createHttpsServer } from "node:https";
-import type { Server as HttpsServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import { ensureRootKey } from "#access/root-key.ts";
 import { createApi } from "#api/pipeline.ts";
 import { createDistribution } from "#distribution/pipeline.ts";
 import { startWorker } from "#jobs/worker.ts";
+import { findRootKey } from "#metadata/accounts.ts";
+import { renewJob } from "#metadata/jobs.ts";
 import { createAddressing } from "#registry/addressing.ts";
 import { runGarbageCollection } from "#registry/gc.ts";
 import { createByteBudget } from "#std/byte-budget.ts";
+import { systemRandom } from "#std/random.ts";
 import { openFoundation } from "./assemble.ts";
 import type { Foundation } from "./assemble.ts";
 import { runCommand } from "./commands.ts";
 import { openControlSocket } from "./control.ts";
+import { dataFolderAt, ownDataFolder, prepareDataFolder } from "./data-folder.ts";
 import { createFront } from "./front.ts";
+import { openListener } from "./listener.ts";
+import type { Listener, RequestListener } from "./listener.ts";
+import type { ServerLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { createPages } from "./pages.ts";
-import { SettingsError, isLoopbackHost } from "./settings.ts";
+import { isLoopbackHost } from "./settings.ts";
 import type { Settings } from "./settings.ts";
-import type { ServerLog } from "./log.ts";
 
 /** A running server. */
 export interface RunningServer {
@@ -28,131 +29,117 @@ export interface RunningServer {
   readonly host: string;
   readonly port: number;
   readonly foundation: Foundation;
+  /** A root key that this start made; shown once and nowhere kept in the clear. */
+  readonly createdRootKey: { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined;
+  readonly rootAccessKeyId: string | undefined;
   /** Resolves when everything is closed; running transfers get `settings.shutdownSeconds`. */
   stop(): Promise<void>;
 }
 
 const hourMs = 3_600_000;
 
-/** Opens everything, then listens. Throws SettingsError and AlreadyRunning with words for the operator. */
+/** Opens everything, then answers. Throws SettingsError, FolderInUse and RootKeyUnusable with words for the operator; nothing stays open then. */
 export async function startServer(settings: Settings, log: ServerLog, version: string): Promise<RunningServer> {
-  const foundation = await openFoundation(settings, log);
-  const { core, access, paths } = foundation;
-  const scheme = settings.tlsCert === undefined ? "http" : "https";
-  let serving = true;
+  const opened = new AsyncDisposableStack();
   try {
-    const control = await openControlSocket(paths.controlSocket, (command, input) => runCommand(foundation, settings, command, input), log);
-    const listener = openListener(settings);
-    const port = await listenOn(listener, settings);
-    const addressing = createAddressing({
-      defaultRegistry: { accountId: settings.account, region: settings.region },
-      regions: settings.regions,
-      domain: settings.domain,
-      publicUrl: settings.publicUrl,
-      port,
-      scheme,
-    });
-    const metrics = createMetrics();
-    const front = createFront({
-      distribution: createDistribution({ core, access, addressing }),
-      api: createApi({ core, access, addressing, budget: createByteBudget(settings.bodyBudgetMb * 1_048_576) }),
-      pages: createPages({ core, metrics, metricsFrom: settings.metricsFrom, version, isServing: () => serving }),
-      clock: core.clock,
-      random: core.random,
-      log,
-      metrics,
-      trustedProxies: settings.trustedProxies,
-      scheme,
-      hostIsKnown: settings.dev ? createHostCheck(settings) : undefined,
-    });
-    listener.on("request", front);
-    listener.on("checkContinue", front);
-    const worker = startWorker({
-      core,
-      handlers: { gc: async () => void (await runGarbageCollection(core, {})) },
-      recurring: [{ kind: "gc", everyMs: hourMs }],
-    });
-    const reload = (): void => reloadCertificate(listener, settings, log);
-    process.on("SIGHUP", reload);
-    const stop = async (): Promise<void> => {
-      serving = false;
-      process.off("SIGHUP", reload);
-      await drain(listener, settings.shutdownSeconds * 1000);
-      await worker.stop();
-      await control.close();
-      await foundation.close();
-      log.info({}, "stopped");
-      log.flush();
-    };
-    return { scheme, host: settings.listen.host, port, foundation, stop };
+    return await openServer(settings, log, version, opened);
   } catch (error) {
-    await foundation.close();
+    await opened.disposeAsync();
     throw error;
   }
 }
 
-function openListener(settings: Settings): HttpServer | HttpsServer {
-  const limits = {
-    // A request's head within half a minute (slow senders hold a connection, not memory); bodies may take as long as they move.
-    headersTimeout: 30_000,
-    requestTimeout: 0,
-    keepAliveTimeout: 75_000,
-    maxHeaderSize: 32_768,
-    // Registry bodies come in megabytes: larger reads halve the number of turns of the event loop.
-    highWaterMark: 262_144,
+/** First what may be refused without a trace, then what writes. */
+async function openServer(settings: Settings, log: ServerLog, version: string, opened: AsyncDisposableStack): Promise<RunningServer> {
+  const paths = dataFolderAt(settings.data);
+  await prepareDataFolder(paths);
+  const hasOwner = settings.databaseUrl === undefined;
+  if (hasOwner) {
+    const lock = ownDataFolder(paths);
+    opened.defer(() => lock.release());
+  }
+  const listener = await openListener(settings, { log, random: systemRandom });
+  opened.defer(() => listener.close(0));
+  const foundation = await openFoundation(settings, log, "serve");
+  opened.defer(() => foundation.close());
+  if (hasOwner) {
+    const control = await openControlSocket(paths.controlSocket, (command, input) => runCommand(foundation, settings, command, input), log);
+    opened.defer(() => control.close());
+  }
+  // Last of what may fail: a key that is made here has to be shown.
+  const rootKey = await prepareRootKey(foundation, settings);
+  let serving = true;
+  listener.answerWith(createAnswers(foundation, settings, listener, { log, version, isServing: () => serving }));
+  const worker = startWorker({
+    core: foundation.core,
+    handlers: { gc: async ({ core, signal }) => void (await runGarbageCollection(core, { signal })) },
+    recurring: [{ kind: "gc", everyMs: hourMs }],
+    renewLease: (claim) => renewJob(foundation.core.metadata, claim),
+  });
+  if (settings.tlsCert !== undefined) {
+    const reload = (): void => listener.reloadCertificate();
+    process.on("SIGHUP", reload);
+    opened.defer(() => void process.off("SIGHUP", reload));
+  }
+  const { scheme, port } = listener;
+  return {
+    scheme,
+    host: settings.listen.host,
+    port,
+    foundation,
+    ...rootKey,
+    async stop() {
+      serving = false;
+      await Promise.all([listener.close(settings.shutdownSeconds * 1000), worker.stop()]);
+      await opened.disposeAsync();
+      log.info({}, "stopped");
+      log.flush();
+    },
   };
-  const listener =
-    settings.tlsCert === undefined
-      ? createHttpServer(limits)
-      : createHttpsServer({ ...limits, ...readCertificate(settings), minVersion: "TLSv1.2", ALPNProtocols: ["http/1.1"] });
-  listener.maxHeadersCount = 200;
-  listener.maxConnections = 20_000;
-  // A connection on which nothing moves for two minutes is given up, whichever side stopped.
-  listener.setTimeout(120_000);
-  return listener;
 }
 
-function readCertificate(settings: Settings): { cert: Buffer; key: Buffer } {
-  try {
-    return { cert: readFileSync(settings.tlsCert ?? ""), key: readFileSync(settings.tlsKey ?? "") };
-  } catch (error) {
-    throw new SettingsError(`the TLS certificate or key cannot be read: ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
-
-function reloadCertificate(listener: HttpServer | HttpsServer, settings: Settings, log: ServerLog): void {
-  if (settings.tlsCert === undefined || !("setSecureContext" in listener)) return;
-  try {
-    listener.setSecureContext({ ...readCertificate(settings), minVersion: "TLSv1.2" });
-    log.info({}, "certificate read again");
-  } catch (error) {
-    log.error({ error: String(error) }, "certificate could not be read again; the old one stays");
-  }
-}
-
-function listenOn(listener: HttpServer | HttpsServer, settings: Settings): Promise<number> {
-  const { host, port } = settings.listen;
-  return new Promise((resolve, reject) => {
-    listener.once("error", (error: NodeJS.ErrnoException) => {
-      const reason = error.code === "EADDRINUSE" ? "something else listens there already" : error.message;
-      reject(new SettingsError(`cannot listen on ${host}:${port}: ${reason}. SUPERCARGO_LISTEN chooses another address`));
-    });
-    listener.listen(port, host, () => resolve((listener.address() as AddressInfo).port));
+/** Everything that answers requests, behind the front door. */
+function createAnswers(
+  { core, access }: Foundation,
+  settings: Settings,
+  { scheme, port }: Listener,
+  { log, version, isServing }: { readonly log: ServerLog; readonly version: string; readonly isServing: () => boolean },
+): RequestListener {
+  const addressing = createAddressing({
+    defaultRegistry: { accountId: settings.account, region: settings.region },
+    regions: settings.regions,
+    domain: settings.domain,
+    publicUrl: settings.publicUrl,
+    port,
+    scheme,
+  });
+  const metrics = createMetrics();
+  return createFront({
+    distribution: createDistribution({ core, access, addressing }),
+    api: createApi({ core, access, addressing, budget: createByteBudget(settings.bodyBudgetMb * 1_048_576) }),
+    pages: createPages({ core, metrics, metricsFrom: settings.metricsFrom, version, isServing }),
+    clock: core.clock,
+    random: core.random,
+    log,
+    metrics,
+    trustedProxies: settings.trustedProxies,
+    scheme,
+    hostIsKnown: settings.dev ? createHostCheck(settings) : undefined,
   });
 }
 
-/** Stops accepting, closes idle connections, and waits for running requests until the time is up. */
-function drain(listener: HttpServer | HttpsServer, timeoutMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    const giveUp = setTimeout(() => listener.closeAllConnections(), timeoutMs);
-    const sweep = setInterval(() => listener.closeIdleConnections(), 200);
-    listener.close(() => {
-      clearTimeout(giveUp);
-      clearInterval(sweep);
-      resolve();
-    });
-    listener.closeIdleConnections();
-  });
+async function prepareRootKey(
+  { core }: Foundation,
+  settings: Settings,
+): Promise<Pick<RunningServer, "createdRootKey" | "rootAccessKeyId">> {
+  const { metadata, sealer, clock, random } = core;
+  const { account: accountId, rootAccessKeyId, rootSecretAccessKey } = settings;
+  const given =
+    rootAccessKeyId !== undefined && rootSecretAccessKey !== undefined
+      ? { accessKeyId: rootAccessKeyId, secretAccessKey: rootSecretAccessKey }
+      : undefined;
+  const { created } = await ensureRootKey({ metadata, sealer, clock, random, accountId }, { given });
+  return { createdRootKey: created, rootAccessKeyId: (await findRootKey(metadata, accountId))?.accessKeyId };
 }
 
 /** The names that `--dev` answers to: this machine's own, the configured ones, and literal addresses (a page cannot rebind those). */

@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { sql } from "kysely";
+import { ensureRootKey } from "#access/root-key.ts";
 import type { Limits } from "#registry/limits.ts";
 import { systemRandom } from "#std/random.ts";
 import type { StorageDriver } from "#storage/driver.ts";
@@ -29,6 +30,8 @@ export interface Ground {
   facts(): Promise<Facts>;
   /** A new upload session of `team/app`, with these bytes in it. */
   openUpload(bytes?: string): Promise<{ readonly path: string; readonly uploadId: string }>;
+  /** Makes an account; answers its root key. */
+  addAccount(accountId: string): Promise<{ readonly accessKeyId: string; readonly secretAccessKey: string }>;
   close(): Promise<void>;
 }
 
@@ -63,12 +66,19 @@ export async function startGround(options: { readonly storage?: (driver: Storage
     server,
     image,
     index,
-    facts: () => readFacts(server, folder),
+    facts: () =>
+      readFacts(async (query) => (await sql.raw<Record<string, unknown>>(query).execute(server.core.metadata.read)).rows, folder),
     async openUpload(bytes = "") {
       const opened = await server.request("POST", "/v2/team/app/blobs/uploads/");
       const path = String(opened.headers.location);
       if (bytes !== "") assert.equal((await server.request("PATCH", path, { body: bytes })).status, 202);
       return { path, uploadId: String(opened.headers["docker-upload-uuid"]) };
+    },
+    async addAccount(accountId) {
+      const { metadata, sealer, clock, random } = server.core;
+      const { created } = await ensureRootKey({ metadata, sealer, clock, random, accountId }, {});
+      assert.ok(created !== undefined);
+      return created;
     },
     async close() {
       await server.close();
@@ -77,14 +87,15 @@ export async function startGround(options: { readonly storage?: (driver: Storage
   };
 }
 
+/** Runs a query of the picture. */
+export type ReadRows = (query: string) => Promise<readonly Record<string, unknown>[]>;
+
 /** Reads all rows of all tables and all files. Leaves out when a session expires: a refused append puts that off, and nothing else. */
-async function readFacts(server: RegistryServer, folder: string): Promise<Facts> {
-  const { read } = server.core.metadata;
+export async function readFacts(read: ReadRows, folder: string): Promise<Facts> {
   const facts: Record<string, string[]> = {};
-  const tables = await sql<{ name: string }>`select name from sqlite_master where type = 'table' order by name`.execute(read);
-  for (const { name } of tables.rows) {
-    const { rows } = await sql<Record<string, unknown>>`select * from ${sql.table(name)}`.execute(read);
-    facts[name] = rows.map(({ expires_at: _, ...row }) =>
+  for (const { name } of await read("select name from sqlite_master where type = 'table' order by name")) {
+    const rows = await read(`select * from "${String(name)}"`);
+    facts[String(name)] = rows.map(({ expires_at: _, ...row }) =>
       JSON.stringify(row, (_key, value: unknown) => (value instanceof Uint8Array ? sha256(value) : value)),
     );
   }

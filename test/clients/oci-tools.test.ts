@@ -2,14 +2,16 @@
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { CreateRepositoryCommand } from "@aws-sdk/client-ecr";
+import { createEcrClient, registryPassword } from "../aws-client.ts";
+import { makeImage } from "../fixtures/oci-content.ts";
 import { startServerProcess } from "../server-process.ts";
 import type { ServerProcess } from "../server-process.ts";
-import { makeImageLayout } from "./image-layout.ts";
+import { writeImageLayout } from "./image-layout.ts";
 import { json, mustRun, needs, runTool } from "./tool.ts";
 
 let server: ServerProcess;
@@ -19,44 +21,16 @@ const layout = join(folder, "layout");
 
 before(async () => {
   server = await startServerProcess();
-  password = await passwordOf(server);
-  await makeImageLayout(layout, [randomBytes(100_000), randomBytes(3_000_000)]);
+  password = await registryPassword(createEcrClient(server.url));
+  writeImageLayout(layout, makeImage({ seed: "tools" }));
 });
 after(async () => {
   await server.close();
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** GetAuthorizationToken without any AWS client: the API by hand, signed by the project's own signer. */
-async function passwordOf(target: ServerProcess): Promise<string> {
-  const { ECRClient, GetAuthorizationTokenCommand } = await import("@aws-sdk/client-ecr");
-  const client = new ECRClient({
-    endpoint: target.url,
-    region: "us-east-1",
-    credentials: {
-      accessKeyId: target.awsEnvironment["AWS_ACCESS_KEY_ID"] ?? "",
-      secretAccessKey: target.awsEnvironment["AWS_SECRET_ACCESS_KEY"] ?? "",
-    },
-  });
-  const answer = await client.send(new GetAuthorizationTokenCommand({}));
-  const [user, secret] = Buffer.from(answer.authorizationData?.[0]?.authorizationToken ?? "", "base64")
-    .toString()
-    .split(":");
-  assert.equal(user, "AWS");
-  return secret ?? "";
-}
-
 async function createRepository(name: string): Promise<void> {
-  const { CreateRepositoryCommand, ECRClient } = await import("@aws-sdk/client-ecr");
-  const client = new ECRClient({
-    endpoint: server.url,
-    region: "us-east-1",
-    credentials: {
-      accessKeyId: server.awsEnvironment["AWS_ACCESS_KEY_ID"] ?? "",
-      secretAccessKey: server.awsEnvironment["AWS_SECRET_ACCESS_KEY"] ?? "",
-    },
-  });
-  await client.send(new CreateRepositoryCommand({ repositoryName: name }));
+  await createEcrClient(server.url).send(new CreateRepositoryCommand({ repositoryName: name }));
 }
 
 test("skopeo: copy in, inspect, list tags, copy out, copy as schema 2, delete", needs("skopeo"), async () => {

@@ -124,7 +124,8 @@ function layerFailure(
 async function checkPartSize(call: ApiCall, input: UploadLayerPartInput): Promise<void> {
   const statedBytes = input.partLastByte - input.partFirstByte + 1;
   const { sizeBytes } = input.layerPartBlob;
-  if (sizeBytes === statedBytes && sizeBytes > 0) return;
+  // A range that ends before it begins states no size; it is refused for what it is.
+  if (sizeBytes === statedBytes || statedBytes < 1) return;
   const registry = registryOf(call, input);
   const name = repositoryNameOf(input.repositoryName);
   const upload = await getUpload(call.context, registry, name, input.uploadId);

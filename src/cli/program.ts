@@ -1,0 +1,91 @@
+/** The command line. `supercargo serve` is the server; the other commands act on its data, through it while it runs. */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError, Option } from "commander";
+import { RootKeyUnusable } from "#access/root-key.ts";
+import { FolderInUse } from "#server/data-folder.ts";
+import { SettingsError, flagOf, settingRows } from "#server/settings.ts";
+import type { SettingName, SettingRow } from "#server/settings.ts";
+import { UsageError, fsck, garbageCollect, keyMake, rootReset, serve, undo } from "./commands.ts";
+import type { Flags } from "./settings-file.ts";
+
+const version = (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
+
+/** What matters to a command that acts on data; it takes every other setting too, so that the server's flags can be repeated. */
+const dataSettings: ReadonlySet<SettingName> = new Set(["config", "data", "account", "region", "keyFile", "databaseUrl"]);
+
+/** Adds every setting of the table as an option, with its default and reason in the help. */
+function withSettings(command: Command, shown?: ReadonlySet<SettingName>): Command {
+  for (const [name, row] of Object.entries(settingRows) as [SettingName, SettingRow<unknown>][]) {
+    const fallback = row.fallback === undefined || row.fallback === "" ? "" : ` Default: ${row.fallback}.`;
+    const text = `${row.reason} Takes ${row.limit}.${fallback} [${row.env}]`;
+    // The value of a switch may be left out.
+    const option = new Option(`${flagOf(row)} ${row.isSwitch === true ? "[1|0]" : "<value>"}`, text);
+    option.attributeName = () => name;
+    command.addOption(option.hideHelp(shown?.has(name) === false));
+  }
+  return shown === undefined ? command : command.addHelpText("after", "\nThe other settings of 'serve' are accepted here too.");
+}
+
+/** Commander says `true` for a switch without a value. */
+function textOf(flags: Readonly<Record<string, string | true | undefined>>): Flags {
+  return Object.fromEntries(Object.entries(flags).map(([name, value]) => [name, value === true ? "1" : value]));
+}
+
+function createProgram(): Command {
+  const program = new Command("supercargo")
+    .description("A self-hosted container registry that is a drop-in for Amazon ECR.")
+    .version(version)
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "supercargo: ")) })
+    .addHelpText("after", "\nEvery setting is in: supercargo serve --help");
+
+  withSettings(program.command("serve").description("start the server")).action((flags) => serve(textOf(flags), version));
+
+  withSettings(program.command("gc").description("remove bytes that nothing references, now"), dataSettings)
+    .option("--grace <seconds>", "how long something must have been unreferenced; default: the server's own waiting times")
+    .action((flags) => garbageCollect(textOf(flags)));
+
+  withSettings(program.command("fsck").description("check facts against bytes; changes nothing"), dataSettings)
+    .option("--read-bytes", "read every blob and compare its digest")
+    .action((flags) => fsck(textOf(flags)));
+
+  for (const [name, text] of [
+    ["restore", "bring back a deleted image, tag or repository inside the undo window"],
+    ["purge", "remove for good what was deleted, without waiting for the undo window"],
+  ] as const) {
+    withSettings(program.command(`${name} <repository>`).description(text), dataSettings)
+      .option("--tag <tag>", "this tag (and the image that it named)")
+      .option("--digest <digest>", "this image")
+      .action((repository: string, flags) => undo(name, repository, textOf(flags)));
+  }
+
+  const root = program.command("root").description("the root access key");
+  withSettings(root.command("reset").description("make a new root access key; the old one stops at once"), dataSettings).action((flags) =>
+    rootReset(textOf(flags)),
+  );
+
+  const key = program.command("key").description("the instance key");
+  key
+    .command("make <file>")
+    .description("make a new instance key file")
+    .action((file: string) => keyMake(file));
+  return program;
+}
+
+/** 0: done (or help was asked for). 1: it could not be done. 2: what was asked or set cannot be meant so. */
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  const isTheAskers = [SettingsError, FolderInUse, RootKeyUnusable, UsageError].some((kind) => error instanceof kind);
+  return isTheAskers ? 2 : 1;
+}
+
+try {
+  await createProgram().parseAsync();
+} catch (error) {
+  process.exitCode = exitCodeOf(error);
+  // Commander has printed its own.
+  if (!(error instanceof CommanderError)) {
+    for (const line of (error instanceof Error ? error.message : String(error)).split("\n")) process.stderr.write(`supercargo: ${line}\n`);
+    if (process.env["SUPERCARGO_LOG_LEVEL"] === "debug" && error instanceof Error) process.stderr.write(`${error.stack ?? ""}\n`);
+  }
+}
