@@ -9,7 +9,9 @@ import { run } from "node:test";
 
 const asked = process.argv.slice(2);
 const files = globSync(
-  asked.length > 0 ? asked : ["src/**/*.test.ts", "test/*.test.ts", "test/conformance/**/*.test.ts", "tools/*.test.ts"],
+  asked.length > 0
+    ? asked
+    : ["src/**/*.test.ts", "test/*.test.ts", "test/conformance/**/*.test.ts", "test/bad-input/**/*.test.ts", "tools/*.test.ts"],
 ).toSorted();
 if (files.length === 0) throw new Error(`no test files match ${asked.join(" ")}`);
 

@@ -3,6 +3,7 @@ import { after, before, suite } from "node:test";
 import type { Database } from "./database.ts";
 import { accountContract } from "./metadata-contract-accounts.ts";
 import { blobContract, uploadContract } from "./metadata-contract-blobs.ts";
+import { fullContract } from "./metadata-contract-full.ts";
 import { garbageContract, tombstoneContract } from "./metadata-contract-garbage.ts";
 import { manifestDeleteContract, manifestPutContract } from "./metadata-contract-manifests.ts";
 import { pagingContract } from "./metadata-contract-paging.ts";
@@ -30,6 +31,7 @@ export function metadataContract(name: string, open: () => Promise<Database>): v
     suite("garbage", () => garbageContract(opened));
     suite("paging", () => pagingContract(opened));
     suite("accounts, jobs and the log", () => accountContract(opened));
+    suite("a full disk", () => fullContract(opened));
     suite("races", () => raceContract(opened));
   });
 }

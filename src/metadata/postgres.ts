@@ -25,7 +25,6 @@ const conflictCodes: ReadonlySet<string> = new Set([
 
 /** disk_full: a file could not be extended. */
 const diskFullCode = "53100";
-const int8Oid = 20;
 
 /** A pool of connections to one Postgres database. */
 export interface PostgresConnections {

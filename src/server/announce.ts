@@ -1,6 +1,6 @@
 /** What the person who starts the server sees: where it listens, how to log in and push, and a new root key once. */
 import { readFile } from "node:fs/promises";
-import { isAbsolute, sep } from "node:path";
+import { resolve } from "node:path";
 import { writeSecretFile } from "./data-folder.ts";
 import type { RunningServer } from "./serve.ts";
 import { isLoopbackHost } from "./settings.ts";
@@ -21,6 +21,7 @@ export async function announce(
   ];
   if (settings.dev) lines.push("  --dev: ANY access key is accepted and signatures are NOT verified. For laptops and CI only.", "");
   lines.push(
+    "  # Paste in another terminal:",
     ...(await keyLines(server, settings, output.isTerminal)),
     // Both names of the region: version 1 of the aws cli knows only the second.
     `  export AWS_ENDPOINT_URL=${endpoint} AWS_REGION=${region} AWS_DEFAULT_REGION=${region}`,
@@ -53,20 +54,27 @@ async function keyLines(server: RunningServer, settings: Settings, isTerminal: b
   if (settings.dev) return ["  export AWS_ACCESS_KEY_ID=dev AWS_SECRET_ACCESS_KEY=dev"];
   const { createdRootKey, foundation } = server;
   const file = foundation.paths.rootKeyFile;
-  const readFromFile = `  . ${isAbsolute(file) ? "" : `.${sep}`}${file}`;
+  // Absolute, because the other terminal may stand somewhere else.
+  const readFromFile = `  . ${quoted(resolve(file))}`;
   if (createdRootKey !== undefined) {
     const exports = rootKeyExports(createdRootKey);
-    if (isTerminal) return ["  # The root access key, shown this once: keep it in a safe place.", ...exports.map((line) => `  ${line}`)];
+    if (isTerminal) return ["  # (the root access key, shown this once: keep it in a safe place)", ...exports.map((line) => `  ${line}`)];
     await writeSecretFile(file, `${exports.join("\n")}\n`);
-    return [`  # The root access key was written to ${file}: move it to a safe place.`, readFromFile];
+    return ["  # (the root access key was written to this file: move it to a safe place)", readFromFile];
   }
-  if (settings.rootAccessKeyId !== undefined) return ["  # With the root access key that the settings give:"];
+  if (settings.rootAccessKeyId !== undefined)
+    return ["  # (after AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: the root access key that the settings give)"];
   if (await holdsKey(file, server.rootAccessKeyId))
-    return [`  # The root access key of an earlier start is still in ${file}.`, readFromFile];
+    return ["  # (the root access key of an earlier start is still in this file: move it to a safe place)", readFromFile];
   return [
-    "  # With the root access key that an earlier start showed. Lost it? A new one takes its place by",
-    "  # supercargo root reset (from the source folder: npm run supercargo -- root reset)",
+    "  # (after AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: the root access key that the first start showed.",
+    "  #  Lost it? This makes a new one: supercargo root reset, or in the source folder: npm run supercargo -- root reset)",
   ];
+}
+
+/** A word for a shell. */
+function quoted(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** Does the file hold the root key that is valid now? */

@@ -106,7 +106,14 @@ export function nobodyListens(error: unknown): boolean {
 
 function send(path: string, command: string, input: unknown): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const options = { socketPath: path, path: `/${command}`, method: "POST", headers: { "Content-Type": "application/json" } };
+    // A connection of its own: one that is kept from an earlier command may lead to a server that has ended.
+    const options = {
+      socketPath: path,
+      agent: false,
+      path: `/${command}`,
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+    };
     const call = request(options, (answer) => {
       const chunks: Buffer[] = [];
       answer.on("data", (chunk: Buffer) => chunks.push(chunk));

@@ -3,6 +3,7 @@
  * picks the plane that answers, and writes the access log and the metrics when the answer is out. It knows no registry rule.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Clock } from "#std/clock.ts";
 import type { Exchange, ExchangeNotes } from "#std/exchange.ts";
 import type { Log } from "#std/log.ts";
@@ -112,8 +113,6 @@ class HttpExchange implements Exchange {
   #notes: ExchangeNotes = {};
   readonly #options: FrontOptions;
   readonly #startedAt: number;
-  readonly #bytesReadBefore: number;
-  readonly #bytesWrittenBefore: number;
 
   constructor(request: IncomingMessage, response: ServerResponse, options: FrontOptions) {
     this.request = request;
@@ -127,8 +126,6 @@ class HttpExchange implements Exchange {
     this.host = (viaProxy ? lastOf(request.headers["x-forwarded-host"]) : undefined) ?? request.headers.host;
     const forwardedScheme = viaProxy ? lastOf(request.headers["x-forwarded-proto"]) : undefined;
     this.scheme = forwardedScheme === "https" || forwardedScheme === "http" ? forwardedScheme : options.scheme;
-    this.#bytesReadBefore = request.socket.bytesRead;
-    this.#bytesWrittenBefore = request.socket.bytesWritten;
   }
 
   note(notes: ExchangeNotes): void {
@@ -142,8 +139,7 @@ class HttpExchange implements Exchange {
     const complete = response.writableFinished;
     // 499 is what proxies write for a client that went away before its answer was out.
     const status = complete ? response.statusCode : 499;
-    const receivedBytes = Math.max(0, request.socket.bytesRead - this.#bytesReadBefore);
-    const sentBytes = Math.max(0, request.socket.bytesWritten - this.#bytesWrittenBefore);
+    const { receivedBytes, sentBytes } = countBytes(request.socket);
     this.#options.metrics.finished({ route, status, seconds, receivedBytes, sentBytes });
     this.#options.log.info(
       {
@@ -161,16 +157,30 @@ class HttpExchange implements Exchange {
   }
 }
 
+/** What each connection had moved when its last request ended. */
+const counted = new WeakMap<Socket, { read: number; written: number }>();
+
+/** What moved on a connection since its last request ended. The head of a request has been read before anybody knows of it. */
+function countBytes(socket: Socket): { readonly receivedBytes: number; readonly sentBytes: number } {
+  const { bytesRead, bytesWritten } = socket;
+  let before = counted.get(socket);
+  if (before === undefined) counted.set(socket, (before = { read: 0, written: 0 }));
+  const moved = { receivedBytes: Math.max(0, bytesRead - before.read), sentBytes: Math.max(0, bytesWritten - before.written) };
+  before.read = bytesRead;
+  before.written = bytesWritten;
+  return moved;
+}
+
 /**
  * The path without its query (upload states, presigned signatures) and without a download ticket: those are credentials,
  * also in a URL that was put together wrongly.
  */
 function loggedPath(target: string): string {
   if (!target.startsWith("/")) return "(no path)";
-  const ticketAt = target.startsWith("/v2/") ? -1 : target.toLowerCase().indexOf("/download");
-  if (ticketAt !== -1) return `${target.slice(0, ticketAt)}/download/…`.slice(-300);
   const end = target.search(/[?#]/);
-  return (end === -1 ? target : target.slice(0, end)).slice(0, 300);
+  const path = end === -1 ? target : target.slice(0, end);
+  const ticketAt = path.startsWith("/v2/") ? -1 : path.toLowerCase().indexOf("/download");
+  return ticketAt === -1 ? path.slice(0, 300) : `${path.slice(0, ticketAt)}/download/…`.slice(-300);
 }
 
 /** The right-most entry that no trusted proxy wrote about itself; entries further left are the client's own claim. */
@@ -179,7 +189,7 @@ function clientBehind(request: IncomingMessage, peer: string, trusted: AddressSe
     .split(",")
     .map((hop) => hop.trim())
     .filter((hop) => hop !== "");
-  for (const hop of hops.toReversed()) if (!trusted.contains(hop)) return hop;
+  for (const hop of hops.toReversed()) if (!trusted.contains(hop)) return hop.slice(0, 64);
   return peer;
 }
 

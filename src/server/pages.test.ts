@@ -141,10 +141,11 @@ for (const [what, from, headers, status] of readers) {
 /** Names of series: everything of a line but its value. */
 async function seriesNames(): Promise<string[]> {
   const { text, headers } = await running.ask("GET", "/metrics");
+  // The process's own (kinds of garbage collection and the like) come and go, and no client chooses them.
   assert.match(String(headers["content-type"]), /^text\/plain/);
   return text
     .split("\n")
-    .filter((line) => line !== "" && !line.startsWith("#"))
+    .filter((line) => line !== "" && !line.startsWith("#") && !line.startsWith("supercargo_nodejs_"))
     .map((line) => line.slice(0, line.lastIndexOf(" ")));
 }
 

@@ -33,29 +33,25 @@ describe("documents that readers disagree about", () => {
     ["half of it", good.slice(0, -1), /at character \d+/],
     ["text behind it", `${good}x`, /text after the end of the value at character 60/],
     ["two", good + good, /text after the end of the value at character 60/],
-    ["a list", `[${good}]`, /./],
-    ["null", "null", /./],
-    ["a text", JSON.stringify(good), /./],
+    ["a list", `[${good}]`, /is not a JSON object$/],
+    ["null", "null", /is not a JSON object$/],
+    ["a text", JSON.stringify(good), /is not a JSON object$/],
     ["a duplicate key", good.replace("{", '{"repositoryName":"team/first",'), /repositoryName.* at character \d+/],
     ["a duplicate key by escape", good.replace("{", '{"repository\\u004eame":"team/first",'), /repositoryName.* at character \d+/],
     ["a duplicate key that nobody knows", good.replace("{", '{"x":1,"x":2,'), /at character \d+/],
     ["a byte order mark", `\ufeff${good}`, /byte order mark/],
-    ["UTF-16", Buffer.from(good, "utf16le"), /./],
+    ["UTF-16", Buffer.from(good, "utf16le"), /a key in quotes is expected at character 1$/],
     ["no UTF-8", Buffer.from(good.replace("{", '{"x":"\u00ff",'), "latin1"), /not valid UTF-8/],
     ["half a surrogate pair", good.replace("{", '{"x":"\\ud800",'), /surrogate.* at character \d+/],
     ["depth 65", good.replace("{", `{"x":${"[".repeat(64)}${"]".repeat(64)},`), /64.* at character \d+/],
-    ["depth 100,000", good.replace("{", `{"x":${"[".repeat(100_000)}${"]".repeat(100_000)},`), /64.* at character \d+/],
+    ["depth 30,000", good.replace("{", `{"x":${"[".repeat(30_000)}${"]".repeat(30_000)},`), /64.* at character \d+/],
     ["NaN", good.replace("{", '{"x":NaN,'), /at character \d+/],
     ["a comment", good.replace("{", "{//\n"), /at character \d+/],
   ];
   for (const [what, document, message] of documents) {
     test(what, async () => {
-      for (const operation of ["CreateRepository", "PutImage", "BatchDeleteImage", "InitiateLayerUpload"])
+      for (const operation of ["CreateRepository", "PutImage", "BatchDeleteImage", "InitiateLayerUpload", "UploadLayerPart"])
         await refused(operation, document, "SerializationException", message);
-      await expectRefusal(ground, {
-        send: () => callEcr(ground.server, "UploadLayerPart", document),
-        verdict: { status: 400, code: "SerializationException", message: /./ },
-      });
     });
   }
   test("members that are only inherited are not there", async () => {
@@ -225,8 +221,8 @@ describe("parts", () => {
     [3, 6, "YWJj", "InvalidLayerPartException", "The layer part has 3 bytes instead of 4"],
     [3, 5, "", "InvalidLayerPartException", "The layer part has 0 bytes instead of 3"],
     [3, 2 ** 53 - 1, "YWJj", "InvalidLayerPartException", "The layer part has 3 bytes instead of 9007199254740989"],
-    [3, 2, "", "InvalidParameterException", at("partLastByte", "Must not be less than partFirstByte")],
-    [3, 0, "YWJj", "InvalidParameterException", at("partLastByte", "Must not be less than partFirstByte")],
+    [3, 2, "", "InvalidLayerPartException", "Last byte of the layer part is 2, before its first byte 3"],
+    [3, 0, "YWJj", "InvalidLayerPartException", "Last byte of the layer part is 0, before its first byte 3"],
     [-1, 1, "YWJj", "InvalidParameterException", at("partFirstByte", "Member must have value greater than or equal to 0")],
     [3, 2 ** 53, "YWJj", "SerializationException", "partLastByte: NUMBER_VALUE can not be converted to a Long"],
     [3, 5.5, "YWJj", "SerializationException", "partLastByte: DECIMAL_VALUE can not be converted to a Long"],
@@ -255,7 +251,8 @@ describe("parts", () => {
   }
   const part = { ...app, partFirstByte: 0, partLastByte: 2, layerPartBlob: "YWJj" };
   test("ids that nobody handed out", async () => {
-    const pattern = `Member must satisfy regular expression pattern: ${"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"}`;
+    const pattern =
+      "Member must satisfy regular expression pattern: [0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}";
     for (const uploadId of ["", "x", "../../etc/passwd", `${uuid}\n`, "%".repeat(36), "\0".repeat(36)])
       await invalid("UploadLayerPart", { ...part, uploadId }, "uploadId", pattern);
     const message = `The upload with id '${uuid}' does not exist in the repository with name 'team/app' in registry with id '123456789012'`;

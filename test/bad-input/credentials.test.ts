@@ -314,16 +314,17 @@ describe("signatures", () => {
 
   test("in a form", async () => {
     const form = "Action=GetCallerIdentity&Version=2011-06-15";
-    const cases: readonly (readonly [CallOptions, number, string])[] = [
-      [tamper((headers) => delete headers["Authorization"]), 403, "MissingAuthenticationToken"],
-      [{ credentials: wrong() as never }, 403, "SignatureDoesNotMatch"],
-      [{ sentBody: form.replace("Caller", "Called") }, 403, "SignatureDoesNotMatch"],
-      [{ skewMs: -16 * minute }, 403, "SignatureDoesNotMatch"],
-      [{ service: "ecr" }, 403, "SignatureDoesNotMatch"],
-      [authorization(/.*/, "AWS4-HMAC-SHA256 x"), 400, "IncompleteSignature"],
+    const ours = /^The request signature we calculated does not match the signature you provided\./;
+    const cases: readonly (readonly [CallOptions, number, string, RegExp])[] = [
+      [tamper((headers) => delete headers["Authorization"]), 403, "MissingAuthenticationToken", /^Missing Authentication Token$/],
+      [{ credentials: wrong() as never }, 403, "SignatureDoesNotMatch", ours],
+      [{ sentBody: form.replace("Caller", "Called") }, 403, "SignatureDoesNotMatch", ours],
+      [{ skewMs: -16 * minute }, 403, "SignatureDoesNotMatch", /^Signature expired: /],
+      [{ service: "ecr" }, 403, "SignatureDoesNotMatch", /^Credential should be scoped to correct service: /],
+      [authorization(/.*/, "AWS4-HMAC-SHA256 x"), 400, "IncompleteSignature", /not a valid key=value pair/],
     ];
-    for (const [options, status, code] of cases) {
-      await expectRefusal(ground, { verdict: { status, code, message: /./ }, send: () => callQuery(ground.server, form, options) });
+    for (const [options, status, code, message] of cases) {
+      await expectRefusal(ground, { verdict: { status, code, message }, send: () => callQuery(ground.server, form, options) });
     }
   });
 

@@ -88,15 +88,15 @@ export async function startGround(options: { readonly storage?: (driver: Storage
 }
 
 /** Runs a query of the picture. */
-export type ReadRows = (query: string) => Promise<readonly Record<string, unknown>[]>;
+type ReadRows = (query: string) => Promise<readonly Record<string, unknown>[]>;
 
 /** Reads all rows of all tables and all files. Leaves out when a session expires: a refused append puts that off, and nothing else. */
 export async function readFacts(read: ReadRows, folder: string): Promise<Facts> {
   const facts: Record<string, string[]> = {};
   for (const { name } of await read("select name from sqlite_master where type = 'table' order by name")) {
     const rows = await read(`select * from "${String(name)}"`);
-    facts[String(name)] = rows.map(({ expires_at: _, ...row }) =>
-      JSON.stringify(row, (_key, value: unknown) => (value instanceof Uint8Array ? sha256(value) : value)),
+    facts[String(name)] = rows.map((row) =>
+      JSON.stringify({ ...row, expires_at: undefined }, (_key, value: unknown) => (value instanceof Uint8Array ? sha256(value) : value)),
     );
   }
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
@@ -119,13 +119,17 @@ export function withoutUpload(facts: Facts, uploadId: string): Facts {
   return Object.fromEntries(Object.entries(facts).map(([table, rows]) => [table, rows.filter((row) => !row.includes(uploadId))]));
 }
 
-/** Waits until the facts, or what `view` keeps of them, are these: a server takes a moment to see that its client is gone. Fails with the difference when they never are. */
-export async function settlesAt(ground: Ground, expected: Facts, view: (facts: Facts) => Facts = (facts) => facts): Promise<void> {
+/**
+ * Waits until the facts are these and stay so for a moment: a server needs a while to see that its client is gone, and may only be about
+ * to begin. Fails with the difference when they never are.
+ */
+export async function settlesAt(ground: Ground, expected: Facts): Promise<void> {
   const deadline = performance.now() + 5_000;
-  for (;;) {
-    const facts = view(await ground.facts());
-    if (JSON.stringify(facts) === JSON.stringify(expected) || performance.now() > deadline) return assert.deepEqual(facts, expected);
-    await sleep(10);
+  for (let times = 0; times < 3; await sleep(5)) {
+    const facts = await ground.facts();
+    if (JSON.stringify(facts) === JSON.stringify(expected)) times += 1;
+    else if (performance.now() > deadline) return assert.deepEqual(facts, expected);
+    else times = 0;
   }
 }
 

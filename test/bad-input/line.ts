@@ -39,6 +39,15 @@ export class Line {
     });
   }
 
+  /** Waits until so many answers have begun. Fails when the connection closes before. */
+  answers(count: number): Promise<void> {
+    return this.#wait(() => {
+      if (this.statuses.length >= count) return true;
+      if (this.closed) throw new Error(`closed before answer ${count}: ${this.text.slice(-2_000)}`);
+      return false;
+    });
+  }
+
   /** Waits until the connection is closed. */
   end(): Promise<void> {
     return this.#wait(() => this.closed);

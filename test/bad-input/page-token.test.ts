@@ -55,7 +55,7 @@ describe("page tokens that this listing did not hand out", () => {
         name.value,
         ground.image.layers[0]?.digest ?? ground.image.digest,
       );
-      const changed = [...real].map((letter, at) => `${real.slice(0, at)}${letter === "A" ? "B" : "A"}${real.slice(at + 1)}`);
+      const changed = real.split("").map((letter, at) => `${real.slice(0, at)}${letter === "A" ? "B" : "A"}${real.slice(at + 1)}`);
       const listing =
         operation === "DescribeRepositories"
           ? [operation, registry.accountId, registry.region]

@@ -318,6 +318,6 @@ test("mounts that fail are the same to the byte, whatever the reason, and leave 
   await expectAlive(ground);
 });
 
-function withoutSessions({ upload_session: _, ...rest }: Facts): Facts {
-  return rest;
+function withoutSessions(facts: Facts): Facts {
+  return { ...facts, upload_session: [] };
 }

@@ -124,12 +124,15 @@ function layerFailure(
 async function checkPartSize(call: ApiCall, input: UploadLayerPartInput): Promise<void> {
   const statedBytes = input.partLastByte - input.partFirstByte + 1;
   const { sizeBytes } = input.layerPartBlob;
-  // A range that ends before it begins states no size; it is refused for what it is.
-  if (sizeBytes === statedBytes || statedBytes < 1) return;
+  if (sizeBytes === statedBytes && sizeBytes > 0) return;
+  const problem =
+    statedBytes > 0
+      ? `The layer part has ${sizeBytes} bytes instead of ${statedBytes}`
+      : `Last byte of the layer part is ${input.partLastByte}, before its first byte ${input.partFirstByte}`;
   const registry = registryOf(call, input);
   const name = repositoryNameOf(input.repositoryName);
   const upload = await getUpload(call.context, registry, name, input.uploadId);
-  throw new ApiFault("InvalidLayerPartException", `The layer part has ${sizeBytes} bytes instead of ${statedBytes}`, 400, {
+  throw new ApiFault("InvalidLayerPartException", problem, 400, {
     registryId: registry.accountId,
     repositoryName: name,
     uploadId: input.uploadId,
