@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { pushManifest, pushSmallBlob } from "./content.ts";
 import type { BenchFile } from "./content.ts";
-import { downloadRate, requestRate, send, uploadRate } from "./load.ts";
+import { downloadRate, headRate, requestRate, send, uploadRate } from "./load.ts";
 import { repository } from "./peers.ts";
 import type { Peer } from "./peers.ts";
 import { tagName } from "./tags.ts";
@@ -88,7 +88,7 @@ export const cases: readonly Case[] = [
     unit: "requests/s",
     better: "higher",
     peers: registries,
-    run: (peer, { secondsPerRun }) => requestRate(peer, `/v2/${repository}/manifests/v1`, 16, secondsPerRun, "HEAD"),
+    run: (peer, { secondsPerRun }) => headRate(peer, `/v2/${repository}/manifests/v1`, 16, secondsPerRun),
   },
   {
     name: "blob GET 1 MB, 16 connections",

@@ -6,18 +6,7 @@ import { loadCore } from "./peers.ts";
 import type { Peer } from "./peers.ts";
 
 /** Requests a second by wrk. Fails when an answer was not 2xx. */
-export async function requestRate(
-  peer: Peer,
-  path: string,
-  connections: number,
-  seconds: number,
-  method: "GET" | "HEAD" = "GET",
-): Promise<number> {
-  const headers = Object.entries({ ...peer.headers, Accept: "application/vnd.oci.image.manifest.v1+json" }).flatMap(([name, value]) => [
-    "-H",
-    `${name}: ${value}`,
-  ]);
-  const script = method === "HEAD" ? ["-s", new URL("head.lua", import.meta.url).pathname] : [];
+export async function requestRate(peer: Peer, path: string, connections: number, seconds: number): Promise<number> {
   const output = await mustRun([
     "taskset",
     "-c",
@@ -26,11 +15,40 @@ export async function requestRate(
     "-t1",
     `-c${connections}`,
     `-d${seconds}s`,
-    ...headers,
-    ...script,
+    ...curlHeaders(peer),
+    "-H",
+    `Accept: ${manifestType}`,
     `${peer.url}${path}`,
   ]);
   if (/Non-2xx/.test(output)) throw new Error(`${peer.name} ${path}: ${output}`);
+  return rateIn(output);
+}
+
+/** HEAD requests a second by hey: wrk waits for the body that Content-Length speaks of, and none comes. */
+export async function headRate(peer: Peer, path: string, connections: number, seconds: number): Promise<number> {
+  const output = await mustRun([
+    "taskset",
+    "-c",
+    loadCore,
+    "hey",
+    "-m",
+    "HEAD",
+    "-c",
+    String(connections),
+    "-z",
+    `${seconds}s`,
+    ...curlHeaders(peer),
+    "-H",
+    `Accept: ${manifestType}`,
+    `${peer.url}${path}`,
+  ]);
+  if (!/\[200\]/.test(output) || /\[[345]\d\d\]/.test(output)) throw new Error(`${peer.name} ${path}: ${output}`);
+  return rateIn(output);
+}
+
+const manifestType = "application/vnd.oci.image.manifest.v1+json";
+
+function rateIn(output: string): number {
   return Number(/Requests\/sec:\s+([\d.]+)/.exec(output)?.[1] ?? Number.NaN);
 }
 

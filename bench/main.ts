@@ -148,7 +148,7 @@ function blobFiles(peer: Peer): Record<string, string> {
   );
 }
 
-const missing = needs("wrk", "curl", "docker-registry", "nginx", "taskset");
+const missing = needs("wrk", "hey", "curl", "docker-registry", "nginx", "taskset");
 if (missing.skip !== undefined) {
   process.stdout.write(`bench skipped: ${missing.skip}\n`);
 } else {

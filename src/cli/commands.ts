@@ -36,6 +36,7 @@ export async function serve(flags: Flags, version: string): Promise<void> {
   const log = createLog(settings.logLevel);
   const server = await startServer(settings, log, version);
   process.once("exit", () => log.flush());
+  stopOnSignals(server, settings, log);
   try {
     await announce(server, settings, version, { write: (text) => process.stdout.write(text), isTerminal: process.stdout.isTTY });
   } catch (error) {
@@ -45,7 +46,6 @@ export async function serve(flags: Flags, version: string): Promise<void> {
   }
   log.info({ listen: `${server.host}:${server.port}`, version, dev: settings.dev }, "started");
   if (settings.dev) log.warn({}, "running with --dev: any access key is accepted, signatures are not verified");
-  stopOnSignals(server, settings, log);
 }
 
 function stopOnSignals(server: RunningServer, settings: Settings, log: ReturnType<typeof createLog>): void {

@@ -173,7 +173,7 @@ export const settingRows = {
       .optional() as z.ZodType<string | undefined, string>,
     undefined,
     "16 to 256 characters; needs the id too",
-    "See above. Prefer the environment to the flag: flags are visible to other users of the machine.",
+    "The secret of that key. Prefer the environment to the flag: flags are visible to other users of the machine.",
     { secret: true },
   ),
   keyFile: row(
@@ -195,7 +195,7 @@ export const settingRows = {
     path.optional() as z.ZodType<string | undefined, string>,
     undefined,
     "a PEM file; needs the certificate too",
-    "See above.",
+    "The certificate's private key.",
   ),
   allowPlaintext: row(
     "SUPERCARGO_ALLOW_PLAINTEXT",
@@ -213,7 +213,7 @@ export const settingRows = {
       .optional() as z.ZodType<string | undefined, string>,
     undefined,
     "a postgres:// URL; default: SQLite in the data folder",
-    "Facts in Postgres let several nodes share them.",
+    "Facts in Postgres let several nodes share them; the nodes share one data folder, too.",
     { secret: true },
   ),
   undoDays: row(
