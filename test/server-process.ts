@@ -75,7 +75,12 @@ export async function startServerProcess(options: ServerOptions = {}): Promise<S
   const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const scheme = environment["SUPERCARGO_TLS_CERT"] === undefined ? "http" : "https";
   const url = `${scheme}://127.0.0.1:${port}`;
-  await waitUntilReady(url, child, () => text);
+  try {
+    await waitUntilReady(url, child, () => text);
+  } catch (error) {
+    if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
   return {
     url,
     host: `localhost:${port}`,

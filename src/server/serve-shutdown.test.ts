@@ -103,6 +103,7 @@ test("what does not end in time is cut off, and a second signal after a while en
     const exited = once(server.child, "exit");
     // Two in a row are one: on a terminal npm and the system both send one for a single Ctrl-C.
     server.child.kill("SIGINT");
+    await sleep(50);
     server.child.kill("SIGINT");
     await sleep(300);
     assert.equal(server.child.exitCode, null);

@@ -117,7 +117,7 @@ const refusals: readonly (readonly [what: string, certificate: string, key: stri
 ];
 for (const [what, certificate, key, words] of refusals) {
   test(`refused: ${what}`, installed, async () => {
-    await assert.rejects(startServerProcess({ environment: environmentOf(certificate, key) }), (error) => {
+    await assert.rejects(startServerProcess({ folder: join(folder, "refused"), environment: environmentOf(certificate, key) }), (error) => {
       assert.match(String(error), /the server ended with 2/);
       assert.match(String(error), words);
       return true;

@@ -15,6 +15,7 @@ import {
 } from "@aws-sdk/client-ecr";
 import { createEcrClient, registryPassword } from "../../test/aws-client.ts";
 import { mustRun, needs, runTool } from "../../test/clients/tool.ts";
+import type { ToolResult } from "../../test/clients/tool.ts";
 import { createOciClient } from "../../test/oci-client.ts";
 import { freePort, rootKey, startServerProcess } from "../../test/server-process.ts";
 import type { ServerProcess } from "../../test/server-process.ts";
@@ -96,6 +97,26 @@ test("the root key goes into a 0600 file when nobody looks, and its reset stops 
   } finally {
     await server.close();
   }
+});
+
+test("after the loss of the instance key the start says what to do, and that works", async () => {
+  const data = join(folder, "lost-key");
+  const keyFile = join(data, "instance.key");
+  let server = await startServerProcess({ folder: data, environment: noRootKey });
+  await server.close();
+  rmSync(keyFile);
+  const start = (): Promise<ToolResult> => runTool([process.execPath, main, "serve", "--data", data, "--listen", "127.0.0.1:0"]);
+  const missing = await start();
+  assert.deepEqual([missing.status, missing.stdout], [2, ""]);
+  assert.match(missing.stderr, /^supercargo: the instance key .*instance\.key is missing.*restore it from your backup\n$/);
+  await mustRun([process.execPath, main, "key", "make", keyFile]);
+  const foreign = await start();
+  assert.deepEqual([foreign.status, foreign.stdout], [2, ""]);
+  assert.match(foreign.stderr, /^supercargo: the root key in the database was sealed under an instance key.*supercargo root reset\n$/);
+  await mustRun([process.execPath, main, "root", "reset", "--data", data]);
+  server = await startServerProcess({ folder: data, environment: noRootKey });
+  assert.ok(await works(server.url, readKey(readFileSync(join(data, "root-access-key.env"), "utf8"))));
+  await server.close();
 });
 
 test("on a terminal the root key is shown, once, and in no file", needs("script"), async () => {
