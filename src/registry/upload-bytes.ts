@@ -19,8 +19,6 @@ export interface IncomingBytes {
   readonly announcedBytes?: number | undefined;
   /** Where the request says the bytes begin (Content-Range). */
   readonly firstByte?: number | undefined;
-  /** Called when all bytes are durable and before they count; throwing drops them. */
-  readonly confirm?: (() => Promise<void>) | undefined;
 }
 
 /** A segment that is durable and does not count yet. */
@@ -49,7 +47,7 @@ export interface SegmentPlan {
 /**
  * Receives one body as a segment. Undefined when the body is empty: then nothing was begun. After any failure no byte is left.
  * Throws `upload-size` when the length is not the announced one, `body-aborted` when the client went away, `storage-full`, what
- * `plan.tooLarge` and `plan.lost` throw, and whatever `begin` and `confirm` throw.
+ * `plan.tooLarge` and `plan.lost` throw, and whatever `begin` throws.
  */
 export async function receiveSegment(core: RegistryCore, incoming: IncomingBytes, plan: SegmentPlan): Promise<ReceivedSegment | undefined> {
   const { announcedBytes } = incoming;
@@ -78,7 +76,6 @@ export async function receiveSegment(core: RegistryCore, incoming: IncomingBytes
     }
     if (announcedBytes !== undefined && sizeBytes !== announcedBytes) refuse("upload-size", { announcedBytes, receivedBytes: sizeBytes });
     await writer?.finish();
-    await incoming.confirm?.();
     return hash === undefined ? undefined : { segmentKey: plan.segmentKey, sizeBytes, hash };
   } catch (error) {
     if (writer !== undefined) await dropBytes(core, plan.segmentKey, writer);

@@ -155,15 +155,6 @@ for (const [driverName, makeDriver] of Object.entries(drivers)) {
       });
     }
 
-    test("bytes that are not confirmed do not count, and the error is the confirmer's own", async () => {
-      const uploadId = await begin("abc");
-      const confirm = async () => Promise.reject(new RangeError("signature"));
-      await assert.rejects(appendUpload(ctx, registry, name, uploadId, { ...incoming("x"), confirm }), RangeError);
-      await assert.rejects(appendUpload(ctx, registry, name, uploadId, { ...incoming(), confirm }), RangeError);
-      assert.equal((await getUpload(ctx, registry, name, uploadId)).receivedBytes, 3);
-      assert.equal((await segmentsOf(uploadId)).length, 1);
-    });
-
     test("a second append of this process is told that the session is busy; the session can be cancelled under the first", async () => {
       const uploadId = await begin("abc");
       const { body, push, end } = slowBody();
