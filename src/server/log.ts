@@ -1,3 +1,4 @@
+import { writevSync } from "node:fs";
 import { pino } from "pino";
 import type { Log } from "#std/log.ts";
 
@@ -6,35 +7,82 @@ export interface ServerLog extends Log {
   flush(): void;
 }
 
+/** Lines are written together from this many bytes on. */
+const gatherBytes = 4096;
+/** More than this is not kept for a reader that does not read: the newest lines are dropped. */
+const keptBytes = 1_048_576;
+
 /**
  * Structured lines on standard error, JSON, one a line. Lines are gathered for at most a second so that logging a request
- * costs microseconds; warnings and errors go out at once.
+ * costs microseconds; warnings and errors go out at once. A log that cannot be written (a closed pipe, a full disk, a reader that
+ * has stopped) never holds up a request: its lines are dropped.
  */
 export function createLog(level: "debug" | "info" | "warn" | "error", fileDescriptor = 2): ServerLog {
-  const destination = pino.destination({ dest: fileDescriptor, sync: false, minLength: 4096 });
+  const lines = createLineWriter(fileDescriptor);
   const logger = pino(
     { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
-    destination,
+    lines,
   );
-  const flush = (): void => {
-    try {
-      destination.flushSync();
-    } catch {
-      // The destination is not open yet or already gone: there is nowhere left to say so.
-    }
-  };
-  setInterval(flush, 1000).unref();
+  setInterval(lines.flush, 1000).unref();
   return {
     debug: (fields, message) => logger.debug(fields, message),
     info: (fields, message) => logger.info(fields, message),
     warn(fields, message) {
       logger.warn(fields, message);
-      flush();
+      lines.flush();
     },
     error(fields, message) {
       logger.error(fields, message);
-      flush();
+      lines.flush();
+    },
+    flush: lines.flush,
+  };
+}
+
+/**
+ * Gathers lines and writes them synchronously. pino's own destination retries every failed write for ever, blocking the event loop:
+ * a closed standard error would stop the whole server.
+ */
+function createLineWriter(fileDescriptor: number): { write(line: string): void; flush(): void } {
+  let gathered: Buffer[] = [];
+  let gatheredBytes = 0;
+  const flush = (): void => {
+    gathered = writeAsMuchAsGoes(fileDescriptor, gathered);
+    gatheredBytes = gathered.reduce((sum, line) => sum + line.byteLength, 0);
+  };
+  return {
+    write(line) {
+      const bytes = Buffer.from(line);
+      if (gatheredBytes + bytes.byteLength > keptBytes) return;
+      gathered.push(bytes);
+      gatheredBytes += bytes.byteLength;
+      if (gatheredBytes >= gatherBytes) flush();
     },
     flush,
   };
+}
+
+/** Lines of one write call; IOV_MAX is 1024. */
+const linesAtOnce = 512;
+
+/** Writes until everything is out or the reader has had enough; answers what is left to try again. What fails for another reason is given up. */
+function writeAsMuchAsGoes(fileDescriptor: number, lines: Buffer[]): Buffer[] {
+  let rest = lines;
+  try {
+    while (rest.length > 0) rest = after(rest, writevSync(fileDescriptor, rest.slice(0, linesAtOnce)));
+    return rest;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EAGAIN" ? rest : [];
+  }
+}
+
+/** What remains of the lines after their first `writtenBytes`. */
+function after(lines: Buffer[], writtenBytes: number): Buffer[] {
+  let left = writtenBytes;
+  const next = lines.findIndex((line) => {
+    if (left < line.byteLength) return true;
+    left -= line.byteLength;
+    return false;
+  });
+  return next === -1 ? [] : [lines[next]?.subarray(left) ?? Buffer.alloc(0), ...lines.slice(next + 1)];
 }
