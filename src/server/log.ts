@@ -43,7 +43,7 @@ export function createLog(level: "debug" | "info" | "warn" | "error", fileDescri
  * Gathers lines and writes them synchronously. pino's own destination retries every failed write for ever, blocking the event loop:
  * a closed standard error would stop the whole server.
  */
-function createLineWriter(fileDescriptor: number): { write(line: string): void; flush(): void } {
+function createLineWriter(fileDescriptor: number): { write(line: string): void; readonly flush: () => void } {
   let gathered: Buffer[] = [];
   let gatheredBytes = 0;
   const flush = (): void => {
