@@ -16,8 +16,11 @@ const batchChunks = 512;
 const syncEveryBytes = 64 * mebibyte;
 /** A sync occupies one of the few threads that file operations share: reads must find one free. */
 const maxBackgroundSyncs = 2;
-/** Smaller buffers cost less to collect than to detach; and none of this size can come from Node's pool. */
-const releaseFromBytes = 65_536;
+/**
+ * Smaller buffers cost less to collect than to detach. Some networks deliver little at a time: buffers of a few kilobytes that wait for
+ * the garbage collector add up to 80 MB under eight uploads.
+ */
+const releaseFromBytes = 4096;
 
 /** Counts the background syncs of all writers of a driver. */
 export interface SyncSlots {
