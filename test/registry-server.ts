@@ -14,6 +14,7 @@ import type { Access } from "#access/access.ts";
 import type { Principal } from "#access/principal.ts";
 import { ensureRootKey } from "#access/root-key.ts";
 import { createApi } from "#api/pipeline.ts";
+import { createOpenIdKeys } from "#identity/openid-keys.ts";
 import { createDistribution } from "#distribution/pipeline.ts";
 import { openDatabase } from "#metadata/database.ts";
 import { parseRepositoryName } from "#oci/repository-name.ts";
@@ -35,6 +36,7 @@ import type { Log } from "#std/log.ts";
 import { systemRandom } from "#std/random.ts";
 import type { StorageDriver } from "#storage/driver.ts";
 import { createMemoryDriver } from "#storage/memory.ts";
+import { createGuardedFetch } from "#upstream/guarded-fetch.ts";
 import type { Content } from "./fixtures/oci-content.ts";
 
 /** A request as the test wants it on the wire. */
@@ -103,6 +105,8 @@ export interface RegistryServerOptions {
   readonly limits?: Partial<Limits>;
   readonly regions?: readonly string[];
   readonly domain?: string;
+  /** Other servers that may be asked although they are on loopback, without TLS. */
+  readonly trustedHosts?: readonly string[];
   readonly storage?: (driver: StorageDriver) => StorageDriver;
 }
 
@@ -148,8 +152,9 @@ export async function startRegistryServer(options: RegistryServerOptions = {}): 
   await new Promise<void>((resolve) => void listener.listen(0, "127.0.0.1", resolve));
   const { port } = listener.address() as AddressInfo;
   const addressing = createAddressing({ defaultRegistry: { accountId, region }, regions, domain: options.domain, port, scheme: "http" });
+  const openIdKeys = createOpenIdKeys(createGuardedFetch({ trustedHosts: options.trustedHosts ?? [] }), clock, log);
   const distribution = createDistribution({ core, access, addressing });
-  const api = createApi({ core, access, addressing, budget: createByteBudget(67_108_864) });
+  const api = createApi({ core, access, addressing, openIdKeys, budget: createByteBudget(67_108_864) });
   const serve = (request: IncomingMessage, response: ServerResponse): void => {
     const exchange = new TestExchange(request, response, random.uuid(), notes);
     response.setHeader("x-amzn-requestid", exchange.requestId);
@@ -251,6 +256,8 @@ class TestExchange implements Exchange {
   }
 
   readonly note: (notes: ExchangeNotes) => void;
+  audit(): void {}
+  decided(): void {}
 }
 
 interface Peer {

@@ -51,6 +51,13 @@ function ecrHeaders(operation: string, options: CallOptions): Record<string, str
   };
 }
 
+/** Calls an operation of a JSON service by its whole target, `secretsmanager.GetSecretValue`; signatures are scoped by the target's first word unless told otherwise. */
+export function callJson(server: RegistryServer, target: string, input: object, options: CallOptions = {}): Promise<Answer> {
+  const headers = { "X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1", ...options.headers };
+  const service = target.slice(0, target.indexOf("."));
+  return send(server, Buffer.from(JSON.stringify(input)), headers, { service, ...options });
+}
+
 /** Calls an operation of a Query service with a form. */
 export function callQuery(server: RegistryServer, form: string, options: CallOptions = {}): Promise<Answer> {
   const headers = { "Content-Type": "application/x-www-form-urlencoded; charset=utf-8", ...options.headers };

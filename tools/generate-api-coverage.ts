@@ -6,6 +6,9 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ecrOperations } from "../src/api/ecr/table.ts";
 import type { OperationRow, RefusedRow } from "../src/api/call.ts";
+import { iamOperations } from "../src/api/iam/table.ts";
+import { kmsOperations } from "../src/api/kms/table.ts";
+import { secretsOperations } from "../src/api/secretsmanager/table.ts";
 import { stsOperations } from "../src/api/sts/table.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -23,6 +26,9 @@ export interface CoveredOperation {
 
 const services = [
   { service: "ecr", title: "Amazon ECR (`ecr`, 2015-09-21)", table: ecrOperations },
+  { service: "iam", title: "AWS IAM (`iam`, 2010-05-08)", table: iamOperations },
+  { service: "kms", title: "AWS KMS (`kms`, 2014-11-01)", table: kmsOperations },
+  { service: "secretsmanager", title: "AWS Secrets Manager (`secretsmanager`, 2017-10-17)", table: secretsOperations },
   { service: "sts", title: "AWS STS (`sts`, 2011-06-15)", table: stsOperations },
 ] as const;
 

@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { unreachable } from "../src/std/assert.ts";
-import { loadServiceModel, referencesOf, shapeOf, type ServiceModel, type Shape } from "../src/aws/model.ts";
+import { loadServiceModel, referencesOf, shapeOf, supplemented, type ServiceModel, type Shape } from "../src/aws/model.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -13,13 +13,17 @@ const root = join(import.meta.dirname, "..");
 const services = [
   { model: "models/ecr-2015-09-21.json", file: "src/api/ecr/model/shapes.ts", prefix: "Ecr" },
   { model: "models/sts-2011-06-15.json", file: "src/api/sts/model/shapes.ts", prefix: "Sts" },
+  { model: "models/kms-2014-11-01.json", file: "src/api/kms/model/shapes.ts", prefix: "Kms" },
+  { model: "models/iam-2010-05-08.json", supplement: "models/iam-supplement.json", file: "src/api/iam/model/shapes.ts", prefix: "Iam" },
+  { model: "models/secretsmanager-2017-10-17.json", file: "src/api/secretsmanager/model/shapes.ts", prefix: "Secrets" },
 ] as const;
 
 /** Makes all generated model files: path relative to the project's folder, and content. */
 export function generateModels(): Map<string, string> {
   return new Map(
-    services.map(({ model, file, prefix }) => {
-      const loaded = loadServiceModel(JSON.parse(readFileSync(join(root, model), "utf8")));
+    services.map(({ model, file, prefix, ...more }) => {
+      const read = (path: string): unknown => JSON.parse(readFileSync(join(root, path), "utf8"));
+      const loaded = loadServiceModel("supplement" in more ? supplemented(read(model), read(more.supplement)) : read(model));
       return [file, generateFile(loaded, model, prefix)];
     }),
   );

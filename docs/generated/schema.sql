@@ -1,4 +1,4 @@
--- Made by tools/generate-schema.ts from src/metadata/migrations; do not edit. Schema version 1, as SQLite has it.
+-- Made by tools/generate-schema.ts from src/metadata/migrations; do not edit. Schema version 5, as SQLite has it.
 
 CREATE TABLE schema_version (version integer primary key, name text not null);
 
@@ -10,20 +10,30 @@ CREATE TABLE instance (
 CREATE TABLE account (
   account_id text primary key,
   created_at integer not null
-) strict;
+, name text, alias text, password_policy text) strict;
 
-CREATE TABLE access_key (
+CREATE UNIQUE INDEX account_alias on account (alias) where alias is not null;
+
+CREATE TABLE session (
   access_key_id text primary key,
   account_id text not null references account (account_id),
-  principal_id text not null,
-  principal_arn text not null,
+  kind text not null check (kind in ('role', 'federated', 'user', 'root')),
+  identity_id integer references identity (identity_id),
+  session_name text not null,
   secret_sealed text not null,
-  status text not null check (status in ('Active', 'Inactive')),
-  kind text not null check (kind in ('root')),
-  created_at integer not null
+  token_hash text not null,
+  policies text,
+  tags text not null,
+  transitive_keys text not null,
+  source_identity text,
+  context text not null,
+  issued_at integer not null,
+  expires_at integer not null
 ) strict;
 
-CREATE INDEX access_key_account on access_key (account_id, kind);
+CREATE INDEX session_expiry on session (expires_at);
+
+CREATE INDEX session_identity on session (identity_id, access_key_id) where identity_id is not null;
 
 CREATE TABLE epoch (
   name text primary key,
@@ -252,3 +262,275 @@ CREATE INDEX job_dead on job (job_id) where state = 'dead';
 CREATE UNIQUE INDEX job_dedupe on job (kind, dedupe_key) where state = 'waiting' and dedupe_key is not null;
 
 CREATE INDEX job_due on job (due_at, job_id) where state <> 'dead';
+
+CREATE TABLE identity (
+  identity_id integer primary key autoincrement,
+  account_id text not null references account (account_id),
+  kind text not null check (kind in ('user', 'group', 'role', 'policy', 'instance-profile')),
+  name text not null,
+  name_key text not null,
+  unique_id text not null unique,
+  path text not null,
+  description text,
+  boundary_arn text,
+  created_at integer not null,
+  updated_at integer not null
+) strict;
+
+CREATE INDEX identity_boundary on identity (boundary_arn, identity_id) where boundary_arn is not null;
+
+CREATE UNIQUE INDEX identity_name on identity (account_id, kind, name_key);
+
+CREATE TABLE identity_tag (
+  identity_id integer not null references identity (identity_id),
+  key_folded text not null,
+  key text not null,
+  value text not null,
+  primary key (identity_id, key_folded)
+) strict;
+
+CREATE TABLE group_member (
+  group_id integer not null references identity (identity_id),
+  user_id integer not null references identity (identity_id),
+  primary key (group_id, user_id)
+) strict;
+
+CREATE INDEX group_member_user on group_member (user_id, group_id);
+
+CREATE TABLE user_login (
+  identity_id integer primary key references identity (identity_id),
+  password_hash text not null,
+  reset_required integer not null check (reset_required in (0, 1)),
+  created_at integer not null,
+  last_used_at integer
+) strict;
+
+CREATE TABLE role (
+  identity_id integer primary key references identity (identity_id),
+  trust_document text not null,
+  trust_principals text not null,
+  max_session_seconds integer not null,
+  linked_service text,
+  last_used_at integer,
+  last_used_region text
+) strict;
+
+CREATE TABLE instance_profile_role (
+  profile_id integer primary key references identity (identity_id),
+  role_id integer not null references identity (identity_id)
+) strict;
+
+CREATE INDEX instance_profile_role_role on instance_profile_role (role_id, profile_id);
+
+CREATE TABLE identity_provider (
+  provider_id integer primary key autoincrement,
+  account_id text not null references account (account_id),
+  kind text not null check (kind in ('oidc', 'saml')),
+  name text not null,
+  settings text not null,
+  tags text not null,
+  created_at integer not null
+) strict;
+
+CREATE UNIQUE INDEX identity_provider_name on identity_provider (account_id, kind, name);
+
+CREATE TABLE managed_policy (
+  identity_id integer primary key references identity (identity_id),
+  default_version integer not null,
+  last_version integer not null
+) strict;
+
+CREATE TABLE policy_version (
+  identity_id integer not null references identity (identity_id),
+  version integer not null,
+  document text not null,
+  created_at integer not null,
+  primary key (identity_id, version)
+) strict;
+
+CREATE TABLE inline_policy (
+  identity_id integer not null references identity (identity_id),
+  name text not null,
+  document text not null,
+  size_characters integer not null,
+  primary key (identity_id, name)
+) strict;
+
+CREATE TABLE policy_attachment (
+  identity_id integer not null references identity (identity_id),
+  policy_arn text not null,
+  primary key (identity_id, policy_arn)
+) strict;
+
+CREATE INDEX policy_attachment_policy on policy_attachment (policy_arn, identity_id);
+
+CREATE TABLE "access_key" (
+  access_key_id text primary key,
+  account_id text not null references account (account_id),
+  identity_id integer references identity (identity_id),
+  secret_sealed text not null,
+  status text not null check (status in ('Active', 'Inactive')),
+  created_at integer not null,
+  last_used_at integer,
+  last_used_service text,
+  last_used_region text
+) strict;
+
+CREATE INDEX access_key_identity on access_key (identity_id, access_key_id) where identity_id is not null;
+
+CREATE INDEX access_key_root on access_key (account_id, access_key_id) where identity_id is null;
+
+CREATE TABLE repository_policy (
+  repository_id integer primary key references repository (repository_id),
+  document text not null,
+  principals text not null,
+  updated_at integer not null
+) strict;
+
+CREATE TABLE registry_policy (
+  account_id text not null,
+  region text not null,
+  document text not null,
+  principals text not null,
+  updated_at integer not null,
+  primary key (account_id, region)
+) strict;
+
+CREATE TABLE kms_key (
+  key_id text primary key,
+  account_id text not null,
+  region text not null,
+  description text not null,
+  manager text not null check (manager in ('CUSTOMER', 'AWS')),
+  state text not null check (state in ('Enabled', 'Disabled', 'PendingDeletion')),
+  policy text not null,
+  policy_principals text not null,
+  created_at integer not null,
+  deletion_at integer check ((deletion_at is not null) = (state = 'PendingDeletion')),
+  rotation_period_days integer,
+  next_rotation_at integer check ((next_rotation_at is null) = (rotation_period_days is null)),
+  on_demand_rotations integer not null,
+  material integer not null,
+  material_id text not null
+) strict;
+
+CREATE INDEX kms_key_deletion on kms_key (deletion_at, key_id) where deletion_at is not null;
+
+CREATE UNIQUE INDEX kms_key_registry on kms_key (account_id, region, key_id);
+
+CREATE INDEX kms_key_rotation on kms_key (next_rotation_at, key_id) where next_rotation_at is not null and state = 'Enabled';
+
+CREATE TABLE kms_material (
+  key_id text not null references kms_key (key_id),
+  material integer not null,
+  material_id text not null,
+  sealed text not null,
+  rotation text check (rotation in ('AUTOMATIC', 'ON_DEMAND')),
+  created_at integer not null,
+  primary key (key_id, material)
+) strict;
+
+CREATE TABLE kms_key_tag (
+  key_id text not null references kms_key (key_id),
+  key text not null,
+  value text not null,
+  primary key (key_id, key)
+) strict;
+
+CREATE TABLE kms_alias (
+  account_id text not null,
+  region text not null,
+  name text not null,
+  key_id text not null references kms_key (key_id),
+  created_at integer not null,
+  updated_at integer not null,
+  primary key (account_id, region, name)
+) strict;
+
+CREATE INDEX kms_alias_key on kms_alias (key_id, name);
+
+CREATE TABLE kms_grant (
+  grant_row_id integer primary key autoincrement,
+  grant_id text not null unique,
+  key_id text not null references kms_key (key_id),
+  name text,
+  fingerprint text,
+  grantee text not null,
+  grantee_key text not null,
+  retiring text,
+  retiring_key text,
+  issuing_account text not null,
+  operations text not null,
+  constraint_kind text check (constraint_kind in ('equals', 'subset')),
+  constraint_context text,
+  created_at integer not null
+) strict;
+
+CREATE INDEX kms_grant_grantee on kms_grant (key_id, grantee_key, grant_row_id);
+
+CREATE INDEX kms_grant_key on kms_grant (key_id, grant_row_id);
+
+CREATE UNIQUE INDEX kms_grant_name on kms_grant (key_id, fingerprint) where fingerprint is not null;
+
+CREATE TABLE secret (
+  secret_id integer primary key autoincrement,
+  account_id text not null,
+  region text not null,
+  name text not null,
+  suffix text not null,
+  description text,
+  policy text,
+  policy_principals text,
+  created_at integer not null,
+  changed_at integer not null,
+  accessed_at integer,
+  remove_at integer
+) strict;
+
+CREATE INDEX secret_created on secret (account_id, region, created_at, secret_id);
+
+CREATE UNIQUE INDEX secret_name on secret (account_id, region, name);
+
+CREATE INDEX secret_removal on secret (remove_at, secret_id) where remove_at is not null;
+
+CREATE TABLE secret_version (
+  secret_version_id integer primary key autoincrement,
+  secret_id integer not null references secret (secret_id),
+  version_id text not null,
+  kind text not null check (kind in ('string', 'binary')),
+  value_sealed text not null,
+  created_at integer not null,
+  accessed_at integer
+) strict;
+
+CREATE UNIQUE INDEX secret_version_name on secret_version (secret_id, version_id);
+
+CREATE INDEX secret_version_order on secret_version (secret_id, secret_version_id);
+
+CREATE TABLE secret_stage (
+  secret_id integer not null references secret (secret_id),
+  stage text not null,
+  version_id text not null,
+  primary key (secret_id, stage)
+) strict;
+
+CREATE TABLE secret_tag (
+  secret_id integer not null references secret (secret_id),
+  key text not null,
+  value text not null,
+  primary key (secret_id, key)
+) strict;
+
+CREATE TABLE machine (
+  machine_id text primary key,
+  account_id text not null references account (account_id),
+  profile_id integer not null references identity (identity_id) on delete cascade,
+  name text not null,
+  token_hash text not null unique,
+  created_at integer not null,
+  last_used_at integer
+) strict;
+
+CREATE UNIQUE INDEX machine_name on machine (account_id, name);
+
+CREATE INDEX machine_profile on machine (profile_id);

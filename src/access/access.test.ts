@@ -17,8 +17,8 @@ import { silentLog } from "#std/log.ts";
 import { systemRandom } from "#std/random.ts";
 import { AccessFault, authenticateToken, beginSignedRequest, createAccess, issueToken, principalStillActive } from "./access.ts";
 import type { Access, AccessFaultKind } from "./access.ts";
-import { makeAccessKey } from "./access-key.ts";
-import type { AccessKey } from "./access-key.ts";
+import { makeAccessKey } from "#identity/key-material.ts";
+import type { AccessKey } from "#identity/key-material.ts";
 import type { Principal } from "./principal.ts";
 import { ensureRootKey, resetRootKey } from "./root-key.ts";
 import type { RootKeyDeps } from "./root-key.ts";
@@ -113,13 +113,16 @@ test("a signed request is its key's owner", () =>
   withBench({ dev: false }, async ({ access, rootKey }) => {
     for (const declareBody of [false, true]) {
       const principal = await whoSigned(access, signed(rootKey, { declareBody }));
-      const { keyVersion, ...rest } = principal;
+      const { keyVersion, keys, ...rest } = principal;
+      assert.match(String(keys["aws:PrincipalOrgID"]), /^o-[a-z2-7]{10}$/);
       assert.deepEqual(rest, {
         kind: "root",
         accountId,
         principalId: accountId,
         arn: `arn:aws:iam::${accountId}:root`,
         accessKeyId: rootKey.accessKeyId,
+        caller: { kind: "root", accountId, arn: `arn:aws:iam::${accountId}:root` },
+        grants: { identity: [] },
       });
       assert.match(keyVersion ?? "", /^.{12}$/);
     }

@@ -12,6 +12,7 @@ import {
   signaturesEqual,
 } from "#aws/sigv4.ts";
 import type { RequestFacts, SignatureClaim } from "#aws/sigv4.ts";
+import { sessionTokenMatches } from "#identity/session.ts";
 import type { Database } from "#metadata/database.ts";
 import type { Sealer } from "#sealing/sealer.ts";
 import type { Clock } from "#std/clock.ts";
@@ -20,10 +21,16 @@ import type { Random } from "#std/random.ts";
 import { LRUCache } from "lru-cache";
 import { createKeyRing } from "./key-ring.ts";
 import type { KeyRing, KnownKey } from "./key-ring.ts";
-import { rootPrincipal } from "./principal.ts";
+import { createPolicyCache } from "./policy-cache.ts";
+import type { PolicyCache } from "./policy-cache.ts";
+import { createPrincipalLoader } from "./principal-loading.ts";
+import type { PrincipalLoader } from "./principal-loading.ts";
 import type { Principal } from "./principal.ts";
+import { createResourcePolicies } from "./resource-policies.ts";
+import type { ResourcePolicies } from "./resource-policies.ts";
 import { openToken, readCredentials, sealToken, tokenLifetimeMs } from "./token.ts";
 import type { TokenClaims } from "./token.ts";
+import { createUseNotes } from "./use-notes.ts";
 
 /** What decides who asks, for the life of the process. Opaque to the planes. */
 export interface Access {
@@ -33,6 +40,11 @@ export interface Access {
   readonly defaultAccountId: string;
   readonly regions: ReadonlySet<string>;
   readonly keys: KeyRing;
+  readonly principals: PrincipalLoader;
+  readonly policies: PolicyCache;
+  readonly resources: ResourcePolicies;
+  /** Remembers that a key was used; returns at once, and what goes wrong with it is nobody's business but the log's. */
+  readonly noteUse: (claim: SignatureClaim, principal: Principal) => void;
   /** Authorization header → its token and principal. Holds only tokens that we sealed, so nobody can fill it with inventions. */
   readonly tokens: LRUCache<string, KnownToken>;
   /** Stands in for the secret of keys that do not exist. */
@@ -80,14 +92,21 @@ const devKeyIdForm = /^[\w.+=,@:-]{1,128}$/;
 
 /** Makes the access room's state. */
 export function createAccess(deps: AccessDeps): Access {
-  const { sealer, clock, dev, defaultAccountId } = deps;
+  const { metadata, sealer, clock, dev, defaultAccountId, log } = deps;
+  const policies = createPolicyCache(log);
+  const principals = createPrincipalLoader(metadata, deps.random, policies);
+  const keys = createKeyRing({ metadata, sealer, log, principals });
   return {
     sealer,
     clock,
     dev,
     defaultAccountId,
     regions: new Set(deps.regions),
-    keys: createKeyRing(deps.metadata, sealer, deps.log),
+    keys,
+    principals,
+    policies,
+    resources: createResourcePolicies(metadata, () => keys.epoch(), policies),
+    noteUse: createUseNotes({ metadata, clock, log }),
     tokens: new LRUCache({ max: maxTokens }),
     nobodysSecret: deps.random.bytes(30).toString("base64"),
   };
@@ -125,6 +144,7 @@ export async function beginSignedRequest(
     async confirm(bodySha256) {
       const principal = await verifySignature(access, request, claim, bodySha256);
       if (!bodyHashMatches(claim, bodySha256)) throw new AuthFault("invalid-signature");
+      access.noteUse(claim, principal);
       return principal;
     },
   };
@@ -137,13 +157,28 @@ async function verifySignature(access: Access, request: RequestFacts, claim: Sig
   return key.principal;
 }
 
-/** The active key that the claim names. Unknown and disabled ones get the same answer after the same work as a key whose signature is checked. */
+/**
+ * The active key that the claim names. Unknown and disabled ones, and session tokens that do not belong to the key, get the same answer
+ * after the same work as a key whose signature is checked.
+ */
 async function findSigner(access: Access, claim: SignatureClaim): Promise<KnownKey> {
   const key = await access.keys.find(claim.accessKeyId);
-  // A session token belongs to temporary credentials; with a long-term key it is a mix-up that AWS refuses too.
-  if (key?.isActive === true && claim.sessionToken === undefined) return key;
+  if (key?.isActive === true && tokenFits(key, claim.sessionToken)) {
+    if (isExpired(access, key)) throw new AuthFault("expired-token");
+    return key;
+  }
   deriveSigningKey(access.nobodysSecret, claim.scopeDate, claim.region, claim.service);
   throw new AuthFault("unrecognized-client");
+}
+
+/** Temporary credentials are nothing without their token. With a long-term key a token is a mix-up that AWS refuses too. */
+function tokenFits({ session }: KnownKey, sessionToken: string | undefined): boolean {
+  if (session === undefined || sessionToken === undefined) return session === undefined && sessionToken === undefined;
+  return sessionTokenMatches(session, sessionToken);
+}
+
+function isExpired(access: Access, { session }: KnownKey): boolean {
+  return session !== undefined && access.clock.now() >= session.expiresAt;
 }
 
 /** With `--dev`: a key that exists acts as its owner, 12 digits name an account, anything else is the default account. */
@@ -151,8 +186,9 @@ async function devPrincipal(access: Access, accessKeyId: string): Promise<Princi
   // The id goes into tokens and logs, so even here it must look like one.
   if (!devKeyIdForm.test(accessKeyId)) throw new AuthFault("unrecognized-client");
   const key = await access.keys.find(accessKeyId);
+  if (key !== undefined && isExpired(access, key)) throw new AuthFault("expired-token");
   if (key !== undefined) return key.principal;
-  return rootPrincipal(/^\d{12}$/.test(accessKeyId) ? accessKeyId : access.defaultAccountId, accessKeyId);
+  return access.principals.ofRoot({ accountId: /^\d{12}$/.test(accessKeyId) ? accessKeyId : access.defaultAccountId, accessKeyId });
 }
 
 /**
@@ -200,19 +236,24 @@ export async function principalStillActive(
   access: Access,
   actor: { readonly principalId: string; readonly accessKeyId?: string | undefined },
 ): Promise<Principal | undefined> {
-  if (actor.accessKeyId === undefined) return undefined;
-  const key = access.dev ? undefined : await access.keys.find(actor.accessKeyId);
-  const principal = access.dev ? await devPrincipal(access, actor.accessKeyId) : key?.isActive === true ? key.principal : undefined;
+  const { accessKeyId } = actor;
+  if (accessKeyId === undefined) return undefined;
+  const key = await access.keys.find(accessKeyId);
+  if (key !== undefined && isExpired(access, key)) return undefined;
+  const principal = access.dev ? await devPrincipal(access, accessKeyId) : key?.isActive === true ? key.principal : undefined;
   return principal?.principalId === actor.principalId ? principal : undefined;
 }
 
-/** Makes the password for `docker login -u AWS`: good for 12 hours, in this region, as long as the principal's key is. `expiresAt` in ms. */
+/**
+ * Makes the password for `docker login -u AWS`: good for 12 hours in this region, as long as the principal's key is, and no longer than its
+ * session. `expiresAt` in ms.
+ */
 export function issueToken(
   access: Access,
   principal: Principal,
   region: string,
 ): { readonly password: string; readonly expiresAt: number } {
-  const expiresAt = access.clock.now() + tokenLifetimeMs;
+  const expiresAt = Math.min(access.clock.now() + tokenLifetimeMs, principal.session?.expiresAt ?? Infinity);
   const { accessKeyId, principalId, keyVersion = "" } = principal;
   return { password: sealToken(access.sealer, { accessKeyId, principalId, keyVersion, region, expiresAt }), expiresAt };
 }

@@ -1,28 +1,147 @@
-/** May they: one decision, with AWS's sentence for a refusal. For now a principal may do everything in its own account and nothing in another's. */
+/** May they: everything that decides is gathered here, `iam/evaluate` decides, and a refusal has AWS's sentence. */
+import { AuthFault } from "#aws/sigv4.ts";
+import { denialMessage } from "#iam/denial.ts";
+import { evaluate } from "#iam/evaluate.ts";
+import type { DecidingStatement, Evaluation } from "#iam/evaluate.ts";
 import type { Access } from "./access.ts";
+import { namedTagKey, noTag, RequestKeys } from "./condition-keys.ts";
+import type { ConditionKeys } from "./condition-keys.ts";
 import type { Principal } from "./principal.ts";
+import type { RequestOrigin } from "./request-origin.ts";
+import type { ResourceStanding } from "./resource-policies.ts";
 
-/** What was decided. The message is what the caller may read. */
-export type Decision = { readonly allowed: true } | { readonly allowed: false; readonly message: string };
+/** What was decided, and by which statements: those are for the audit log. The message is what the caller may read. */
+export type Decision =
+  | { readonly allowed: true; readonly statements: readonly DecidingStatement[] }
+  | { readonly allowed: false; readonly message: string; readonly statements: readonly DecidingStatement[] };
 
-const allowed: Decision = { allowed: true };
-/** AWS lets nobody be forbidden to ask who they are. */
-const openAction = "sts:GetCallerIdentity";
-
-/**
- * Decides whether the principal may perform the action on the resource: an ARN, or `*` for what concerns the caller's own account.
- * Anything that is not plainly in the caller's account is another's.
- */
-export function authorize(_access: Access, principal: Principal, action: string, resourceArn: string): Decision {
-  if (action === openAction || resourceArn === "*" || accountOfArn(resourceArn) === principal.accountId) return allowed;
-  return {
-    allowed: false,
-    message: `User: ${principal.arn} is not authorized to perform: ${action} on resource: ${resourceArn} because no resource-based policy allows the ${action} action`,
-  };
+/** What is asked. */
+export interface Ask {
+  readonly action: string;
+  /** An ARN, or `*` for what concerns the caller's own account. */
+  readonly resource: string;
+  readonly region: string;
+  readonly origin: RequestOrigin;
+  /** Condition keys that only the request itself can tell, by their names as AWS writes them. Several tags under {@link namedTagKey} are asked for one by one. */
+  readonly keys?: ConditionKeys | undefined;
 }
 
-/** `arn:<partition>:<service>:<region>:<account>:<resource>` */
-function accountOfArn(arn: string): string | undefined {
-  const parts = arn.split(":", 6);
-  return parts.length === 6 && parts[0] === "arn" ? parts[4] : undefined;
+/**
+ * Decides whether the principal may do what it asks. Rejects when the policies cannot be read: nobody lives on yesterday's permissions.
+ * Throws AuthFault where AWS does not take temporary credentials at all.
+ */
+export async function authorize(access: Access, principal: Principal, ask: Ask): Promise<Decision> {
+  const limited = limitOfSession(principal, ask);
+  if (limited !== undefined) return limited;
+  const found = access.resources.find(ask.resource, ask.action);
+  const standing = found instanceof Promise ? await found : found;
+  const decision = decide(access, principal, ask, standing);
+  if (decision.allowed || standing.findGrant === undefined) return decision;
+  // A grant only adds permission, so it is looked for only where something is missing; a Deny stays one.
+  const granted = await standing.findGrant(principal.caller, ask.keys ?? {});
+  return granted ? decide(access, principal, ask, { ...standing, granted }) : decision;
+}
+
+/** Decides as if the repository that is asked for had this policy already: for not locking oneself out. */
+export async function authorizeUnder(
+  access: Access,
+  principal: Principal,
+  ask: Ask,
+  policy: { readonly document: string; readonly principals: Readonly<Record<string, string>> },
+): Promise<Decision> {
+  const standing = await access.resources.find(ask.resource, ask.action);
+  const next = access.policies.ofResource(ask.resource, policy.document, policy.principals);
+  return decide(access, principal, ask, { ...standing, policies: [next] });
+}
+
+function decide(access: Access, principal: Principal, ask: Ask, standing: ResourceStanding): Decision {
+  const tags = ask.keys?.[namedTagKey];
+  if (tags === undefined || typeof tags === "string") return decideOne(access, principal, ask, standing, tags);
+  // A condition without a set operator holds for no set, so a Deny on one tag would not see it among others.
+  let decision = decideOne(access, principal, ask, standing, tags[0] ?? noTag);
+  for (let at = 1; decision.allowed && at < tags.length; at += 1) decision = decideOne(access, principal, ask, standing, tags[at]);
+  return decision;
+}
+
+function decideOne(access: Access, principal: Principal, ask: Ask, standing: ResourceStanding, tag: string | undefined): Decision {
+  const { action, resource, region, origin } = ask;
+  const { caller, grants } = principal;
+  const resourceAccountId = ownerOf(resource) ?? principal.accountId;
+  const context = new RequestKeys({
+    principal: principal.keys,
+    request: ask.keys,
+    tag: tag === noTag ? undefined : tag,
+    resourceTags: standing.tags,
+    resourceAccountId,
+    region,
+    origin,
+    now: access.clock.now(),
+  });
+  const result = evaluate({
+    caller,
+    action,
+    resource,
+    resourceAccountId,
+    context,
+    identityPolicies: grants.identity,
+    ...(grants.boundary !== undefined && { boundary: grants.boundary }),
+    ...(grants.session !== undefined && { sessionPolicies: grants.session }),
+    resourcePolicies: standing.policies,
+    resourceRule: standing.rule,
+    ...(standing.granted !== undefined && { granted: standing.granted }),
+  });
+  const { statements } = result;
+  return result.allowed
+    ? { allowed: true, statements }
+    : { allowed: false, message: denialMessage({ caller, action, resource }, result), statements };
+}
+
+const identityAction = "iam:";
+const sessionAction = "sts:";
+/** What is left of STS to credentials of GetSessionToken: to ask who they are, and to take a role. */
+const tokenSessionActions: ReadonlySet<string> = new Set([
+  "sts:GetCallerIdentity",
+  "sts:AssumeRole",
+  "sts:TagSession",
+  "sts:SetSourceIdentity",
+]);
+const longTermOnly: ReadonlySet<string> = new Set(["sts:GetSessionToken", "sts:GetFederationToken"]);
+
+/**
+ * What temporary credentials cannot do, whatever policies say (IAM User Guide, "Compare AWS STS credentials"): new ones of the same kind;
+ * federated users no IAM and nothing of STS but asking who they are; credentials of GetSessionToken no IAM without MFA, which there is not.
+ */
+function limitOfSession(principal: Principal, { action, resource }: Ask): Decision | undefined {
+  const { session, caller } = principal;
+  if (session === undefined) return undefined;
+  if (longTermOnly.has(action))
+    return { allowed: false, message: `Cannot call ${action.slice(sessionAction.length)} with session credentials`, statements: [] };
+  if (session.kind === "role") return undefined;
+  const isIdentityAction = action.startsWith(identityAction);
+  if (session.kind !== "federated" && isIdentityAction) throw new AuthFault("unrecognized-client");
+  const isLeft = session.kind === "federated" ? action === "sts:GetCallerIdentity" : tokenSessionActions.has(action);
+  if (isLeft || !(isIdentityAction || action.startsWith(sessionAction))) return undefined;
+  const denial: Extract<Evaluation, { allowed: false }> = {
+    allowed: false,
+    explicit: false,
+    cause: "session",
+    statements: [],
+    missing: ["session"],
+  };
+  return { allowed: false, message: denialMessage({ caller, action, resource }, denial), statements: [] };
+}
+
+/** The account of an ARN, which owns what it names; undefined for what is everybody's: `*`, and policies that AWS manages. */
+function ownerOf(resource: string): string | undefined {
+  if (resource === "*") return undefined;
+  // `arn:<partition>:<service>:<region>:<account>:<resource>`; anything else is nobody's, and so not the caller's.
+  if (!resource.startsWith("arn:")) return "";
+  let start = 0;
+  for (let colons = 0; colons < 4; colons += 1) {
+    start = resource.indexOf(":", start) + 1;
+    if (start === 0) return "";
+  }
+  const end = resource.indexOf(":", start);
+  const account = end === -1 ? "" : resource.slice(start, end);
+  return account === "aws" && resource.startsWith("arn:aws:iam::aws:policy/") ? undefined : account;
 }

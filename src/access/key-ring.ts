@@ -6,16 +6,21 @@
 import { deriveSigningKey } from "#aws/sigv4.ts";
 import { findAccessKey, readIdentityEpoch } from "#metadata/accounts.ts";
 import type { Database } from "#metadata/database.ts";
+import { findSession } from "#metadata/sessions.ts";
+import type { Session } from "#metadata/sessions.ts";
 import type { Sealer } from "#sealing/sealer.ts";
 import type { Log } from "#std/log.ts";
 import { LRUCache } from "lru-cache";
-import { keyVersion, openSecret } from "./access-key.ts";
+import { keyVersion, openSecret } from "#identity/key-material.ts";
+import type { PrincipalLoader } from "./principal-loading.ts";
 import type { Principal } from "./principal.ts";
 
 /** A key that the database holds. */
 export interface KnownKey {
   readonly principal: Principal;
   readonly isActive: boolean;
+  /** Of temporary credentials, which are worth nothing without their token. */
+  readonly session: Session | undefined;
   readonly secretSealed: string;
   /** When the row was read, in identity epochs. */
   readonly epoch: number;
@@ -32,21 +37,40 @@ interface SigningScope {
 export interface KeyRing {
   /** The identity epoch as of now. */
   epoch(): Promise<number>;
-  /** The key as of now, or undefined when there is none of that id, or its secret cannot be opened. */
+  /** The key as of now, or undefined when there is none of that id, its owner is gone, or its secret cannot be opened. Temporary ones may have expired. */
   find(accessKeyId: string): Promise<KnownKey | undefined>;
   /** The signing key of a key just found. */
   signingKey(key: KnownKey, scope: SigningScope): Buffer;
 }
 
+/** What a key ring is made from. */
+export interface KeyRingDeps {
+  readonly metadata: Database;
+  readonly sealer: Sealer;
+  readonly log: Log;
+  readonly principals: PrincipalLoader;
+}
+
+/** What a key is, whatever it belongs to. */
+interface KeyRow {
+  readonly secretSealed: string;
+  readonly isActive: boolean;
+  readonly session: Session | undefined;
+  readonly principal: () => Promise<Principal | undefined>;
+}
+
 const maxKeys = 5000;
 const maxSigningKeys = 5000;
 const maxKeyIdLength = 128;
+/** AWS's ids of temporary credentials begin so. */
+const sessionPrefix = "ASIA";
 
 /** Makes an empty key ring. */
-export function createKeyRing(metadata: Database, sealer: Sealer, log: Log): KeyRing {
+export function createKeyRing(deps: KeyRingDeps): KeyRing {
+  const { metadata, sealer } = deps;
   const known = new LRUCache<string, KnownKey>({ max: maxKeys });
   const signing = new LRUCache<string, { readonly epoch: number; readonly key: Buffer }>({ max: maxSigningKeys });
-  const epoch = async (): Promise<number> => readIdentityEpoch(metadata);
+  const epoch = (): Promise<number> => readIdentityEpoch(metadata);
 
   return {
     epoch,
@@ -55,7 +79,7 @@ export function createKeyRing(metadata: Database, sealer: Sealer, log: Log): Key
       const now = await epoch();
       const cached = known.get(accessKeyId);
       if (cached?.epoch === now) return cached;
-      const key = await readKey(metadata, sealer, log, accessKeyId, now);
+      const key = await readKey(deps, accessKeyId, now);
       // Ids that do not exist are not remembered: anyone can make up as many as the cache holds.
       if (key === undefined) known.delete(accessKeyId);
       else known.set(accessKeyId, key);
@@ -75,20 +99,37 @@ export function createKeyRing(metadata: Database, sealer: Sealer, log: Log): Key
   };
 }
 
-async function readKey(metadata: Database, sealer: Sealer, log: Log, accessKeyId: string, epoch: number): Promise<KnownKey | undefined> {
-  const row = await findAccessKey(metadata, accessKeyId);
+async function readKey(deps: KeyRingDeps, accessKeyId: string, epoch: number): Promise<KnownKey | undefined> {
+  const row = await findRow(deps, accessKeyId, epoch);
   if (row === undefined) return undefined;
-  const secretAccessKey = openSecret(sealer, accessKeyId, row.secretSealed);
+  const secretAccessKey = openSecret(deps.sealer, accessKeyId, row.secretSealed);
   if (secretAccessKey === undefined) {
-    log.error({ accessKeyId }, "a secret access key was sealed under an instance key that is not in the key file; its key cannot be used");
+    deps.log.error(
+      { accessKeyId },
+      "a secret access key was sealed under an instance key that is not in the key file; its key cannot be used",
+    );
     return undefined;
   }
-  const { accountId, principalId, principalArn } = row;
+  const principal = await row.principal();
+  if (principal === undefined) return undefined;
+  const { isActive, session, secretSealed } = row;
   const version = keyVersion({ accessKeyId, secretAccessKey });
-  return {
-    principal: { kind: "root", accountId, principalId, arn: principalArn, accessKeyId, keyVersion: version },
-    isActive: row.status === "Active",
-    secretSealed: row.secretSealed,
-    epoch,
-  };
+  return { principal: { ...principal, keyVersion: version }, isActive, session, secretSealed, epoch };
+}
+
+/** Long-term keys first: an operator may give root a key of any id. */
+async function findRow({ metadata, principals }: KeyRingDeps, accessKeyId: string, epoch: number): Promise<KeyRow | undefined> {
+  const key = await findAccessKey(metadata, accessKeyId);
+  if (key !== undefined) {
+    const { accountId, secretSealed, user } = key;
+    const loaded = { accountId, accessKeyId, epoch };
+    const principal = (): Promise<Principal> => (user === undefined ? principals.ofRoot(loaded) : principals.ofUser(loaded, user));
+    return { secretSealed, isActive: key.status === "Active", session: undefined, principal };
+  }
+  if (!accessKeyId.startsWith(sessionPrefix)) return undefined;
+  const session = await findSession(metadata, accessKeyId);
+  if (session === undefined) return undefined;
+  const { accountId, secretSealed } = session;
+  const principal = (): Promise<Principal | undefined> => principals.ofSession({ accountId, accessKeyId, epoch }, session);
+  return { secretSealed, isActive: true, session, principal };
 }

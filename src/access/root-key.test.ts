@@ -9,7 +9,7 @@ import { makeInstanceKey } from "#sealing/instance-key.ts";
 import { createSealer } from "#sealing/sealer.ts";
 import { silentLog } from "#std/log.ts";
 import { systemRandom } from "#std/random.ts";
-import { openSecret } from "./access-key.ts";
+import { openSecret } from "#identity/key-material.ts";
 import { RootKeyUnusable, ensureRootKey, resetRootKey } from "./root-key.ts";
 import type { RootKeyDeps } from "./root-key.ts";
 

@@ -1,13 +1,12 @@
 /** The root key of the default account: given by the environment, or made once; never a default password, never kept in the clear. */
 import { timingSafeEqual } from "node:crypto";
-import { ensureAccount, findAccessKey, findRootKey, putAccessKey } from "#metadata/accounts.ts";
+import { ensureAccount, findAccessKey, findRootKey, putRootKey } from "#metadata/accounts.ts";
 import type { Database } from "#metadata/database.ts";
 import type { Sealer } from "#sealing/sealer.ts";
 import type { Clock } from "#std/clock.ts";
 import type { Random } from "#std/random.ts";
-import { makeAccessKey, openSecret, sealSecret } from "./access-key.ts";
-import type { AccessKey } from "./access-key.ts";
-import { rootArn } from "./principal.ts";
+import { makeAccessKey, openSecret, sealSecret } from "#identity/key-material.ts";
+import type { AccessKey } from "#identity/key-material.ts";
 
 /** What the root key's keeping needs. */
 export interface RootKeyDeps {
@@ -69,11 +68,9 @@ async function storeGivenKey(deps: RootKeyDeps, key: AccessKey): Promise<void> {
 }
 
 function storeRootKey(deps: RootKeyDeps, key: AccessKey): Promise<unknown> {
-  return putAccessKey(deps.metadata, {
+  return putRootKey(deps.metadata, {
     accessKeyId: key.accessKeyId,
     accountId: deps.accountId,
-    principalId: deps.accountId,
-    principalArn: rootArn(deps.accountId),
     secretSealed: sealSecret(deps.sealer, key),
     now: deps.clock.now(),
   });

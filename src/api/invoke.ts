@@ -1,10 +1,12 @@
 /** The rungs that both protocols share: rules between members, permissions, the operation itself. */
 import type { IncomingMessage } from "node:http";
+import { auditIdentityOf } from "#access/audit-identity.ts";
 import { authorize } from "#access/authorize.ts";
+import { originOf } from "#access/request-origin.ts";
 import type { Principal } from "#access/principal.ts";
-import type { RequestFacts, SignatureClaim } from "#aws/sigv4.ts";
+import type { RequestFacts } from "#aws/sigv4.ts";
 import type { Exchange } from "#std/exchange.ts";
-import type { ApiCall, OperationRow, RefusedRow } from "./call.ts";
+import type { ApiCall, AskedPermission, OperationRow, RefusedRow } from "./call.ts";
 import { ApiFault } from "./fault.ts";
 import type { ApiDeps } from "./pipeline.ts";
 
@@ -35,27 +37,45 @@ export function findRow(table: Readonly<Record<string, unknown>>, operation: str
 }
 
 /** Makes the call that handlers are given. */
-export function makeCall(deps: ApiDeps, exchange: Exchange, claim: SignatureClaim, principal: Principal): ApiCall {
+export function makeCall(deps: ApiDeps, exchange: Exchange, region: string, principal: Principal): ApiCall {
   return {
     principal,
-    region: claim.region,
+    region,
     context: { core: deps.core, actor: principal, requestId: exchange.requestId },
     access: deps.access,
     addressing: deps.addressing,
-    origin: { host: exchange.host, scheme: exchange.scheme },
+    openIdKeys: deps.openIdKeys,
+    exchange,
+    origin: originOf(exchange),
   };
 }
 
-/** Checks the rules between members, then every permission on every resource, then lets the operation answer. */
-export async function invoke(row: OperationRow<unknown, unknown>, call: ApiCall, input: unknown, denied: DeniedAnswer): Promise<unknown> {
+/** Checks the rules between members, then who asks where the input says it, then every permission on every resource; then the operation answers. */
+export async function invoke(
+  row: OperationRow<unknown, unknown>,
+  received: ApiCall,
+  input: unknown,
+  denied: DeniedAnswer,
+): Promise<unknown> {
   row.check?.(input);
-  const resources = row.resource(call, input);
+  const call = row.identify === undefined ? received : { ...received, principal: await row.identify(received, input) };
+  call.exchange.audit({ userIdentity: auditIdentityOf(call.principal) });
+  const resources = await row.resource(call, input);
   const actions = [row.action, ...(row.alsoNeeds?.(input) ?? [])];
-  for (const resource of typeof resources === "string" ? [resources] : resources) {
-    for (const action of actions) {
-      const decision = authorize(call.access, call.principal, action, resource);
-      if (!decision.allowed) throw new ApiFault(denied.code, decision.message, denied.status);
-    }
+  const asked: readonly AskedPermission[] = (typeof resources === "string" ? [resources] : resources).flatMap((resource) =>
+    actions.map((action) => ({ action, resource })),
+  );
+  const keys = await row.conditionKeys?.(call, input);
+  for (const { action, resource, keys: own = keys } of [...asked, ...((await row.alsoAsks?.(call, input)) ?? [])]) {
+    const decision = await authorize(call.access, call.principal, {
+      action,
+      resource,
+      region: call.region,
+      origin: call.origin,
+      keys: own,
+    });
+    call.exchange.decided({ action, resource, allowed: decision.allowed, statements: decision.statements });
+    if (!decision.allowed) throw new ApiFault(denied.code, decision.message, denied.status);
   }
   return await row.handle(call, input);
 }

@@ -1,19 +1,40 @@
-/** AWS JSON 1.1: the service `ecr`. One way for all operations; what differs between them is in their rows. */
+/** AWS JSON 1.1: the services `ecr`, `kms` and `secretsmanager`. One way for all operations; what differs between them is in their rows. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { auditIdentityOf } from "#access/audit-identity.ts";
 import { beginSignedRequest } from "#access/access.ts";
 import { decodeJsonBody, encodeJsonBody, encodeJsonError, jsonContentType } from "#aws/json-protocol.ts";
+import type { ServiceModel } from "#aws/model.ts";
 import { assert } from "#std/assert.ts";
 import type { Exchange } from "#std/exchange.ts";
+import { auditedInput } from "./audit.ts";
 import { askForBody, bufferBody } from "./body.ts";
 import { ecrOperations } from "./ecr/table.ts";
 import { receiveUploadPart } from "./ecr/upload-part.ts";
 import { ApiFault, notImplemented } from "./fault.ts";
 import type { ReceivedInput } from "./invoke.ts";
 import { findRow, invoke, makeCall, requestFacts } from "./invoke.ts";
-import { inputOf } from "./json-input.ts";
-import { ecrModel } from "./models.ts";
+import type { InputProblems } from "./json-input.ts";
+import { inputOf, parameterProblem, validationProblem } from "./json-input.ts";
+import { kmsOperations } from "./kms/table.ts";
+import { ecrModel, kmsModel, secretsModel } from "./models.ts";
 import type { ApiDeps } from "./pipeline.ts";
 import { respond } from "./respond.ts";
+import { secretsOperations } from "./secretsmanager/table.ts";
+
+/** One service of this protocol; `name` is how signatures are scoped. */
+interface JsonService {
+  readonly name: string;
+  readonly model: ServiceModel;
+  readonly operations: Readonly<Record<string, unknown>>;
+  /** How the service says that an input breaks its model. */
+  readonly problemOf: InputProblems;
+}
+
+const services: readonly JsonService[] = [
+  { name: "ecr", model: ecrModel, operations: ecrOperations, problemOf: parameterProblem },
+  { name: "kms", model: kmsModel, operations: kmsOperations, problemOf: validationProblem },
+  { name: "secretsmanager", model: secretsModel, operations: secretsOperations, problemOf: validationProblem },
+];
 
 /** What a body may have unless its row says otherwise. */
 const usualBodyLimitBytes = 1_048_576;
@@ -22,24 +43,29 @@ const denied = { code: "AccessDeniedException", status: 400 };
 /** Answers one call of a JSON service. Throws what `pipeline.ts` turns into an answer. */
 export async function answerJson(deps: ApiDeps, exchange: Exchange): Promise<void> {
   const { request, response } = exchange;
-  const operation = readTarget(request);
-  const row = findRow(ecrOperations, operation);
+  const { service, operation } = readTarget(request);
+  const row = findRow(service.operations, operation);
   if (row === undefined) throw unknownOperation(operation);
-  exchange.note({ route: `ecr.${operation}`, action: row.action });
-  const signed = await beginSignedRequest(deps.access, requestFacts(request), { services: ["ecr"] });
+  exchange.note({ route: `${service.name}.${operation}`, action: row.action });
+  const signed = await beginSignedRequest(deps.access, requestFacts(request), { services: [service.name] });
   exchange.note({ accessKeyId: signed.claim.accessKeyId });
   askForBody(request, response);
   const limitBytes = "refused" in row ? usualBodyLimitBytes : (row.bodyLimitBytes ?? usualBodyLimitBytes);
   const received =
     operation === "UploadLayerPart"
       ? await receiveUploadPart(deps.budget, request)
-      : await receiveJson(deps, request, operation, limitBytes);
+      : await receiveJson(deps, request, service, operation, limitBytes);
   try {
     const principal = await signed.confirm(received.sha256);
     exchange.note({ principalArn: principal.arn });
     if ("refused" in row) throw notImplemented(operation, row.refused);
-    const output = await invoke(row, makeCall(deps, exchange, signed.claim, principal), received.input(), denied);
-    respond(response, 200, jsonContentType, encodeOutput(operation, output));
+    const { region } = signed.claim;
+    const facts = { eventSource: `${service.name}.amazonaws.com`, eventName: operation, region, recipientAccountId: principal.accountId };
+    exchange.audit({ ...facts, userIdentity: auditIdentityOf(principal) });
+    const input = received.input();
+    exchange.audit({ requestParameters: auditedInput(service.model, operation, input) });
+    const output = await invoke(row, makeCall(deps, exchange, region, principal), input, denied);
+    respond(response, 200, jsonContentType, encodeOutput(service, operation, output));
   } finally {
     received.release();
   }
@@ -51,11 +77,11 @@ export function renderJsonFault(response: ServerResponse, fault: ApiFault): void
 }
 
 /** The operation of `X-Amz-Target: <prefix>.<operation>`. Two such headers come joined and name nothing. */
-function readTarget(request: IncomingMessage): string {
+function readTarget(request: IncomingMessage): { readonly service: JsonService; readonly operation: string } {
   const target = String(request.headers["x-amz-target"] ?? "");
-  const prefix = `${ecrModel.targetPrefix}.`;
-  if (request.method !== "POST" || !target.startsWith(prefix)) throw unknownOperation(target);
-  return target.slice(prefix.length);
+  const service = services.find(({ model }) => target.startsWith(`${model.targetPrefix}.`));
+  if (request.method !== "POST" || service === undefined) throw unknownOperation(target);
+  return { service, operation: target.slice(`${service.model.targetPrefix}.`.length) };
 }
 
 function unknownOperation(name: string): ApiFault {
@@ -63,23 +89,29 @@ function unknownOperation(name: string): ApiFault {
   return new ApiFault("UnknownOperationException", shown);
 }
 
-async function receiveJson(deps: ApiDeps, request: IncomingMessage, operation: string, limitBytes: number): Promise<ReceivedInput> {
+async function receiveJson(
+  deps: ApiDeps,
+  request: IncomingMessage,
+  service: JsonService,
+  operation: string,
+  limitBytes: number,
+): Promise<ReceivedInput> {
   const body = await bufferBody(request, limitBytes, deps.budget);
   return {
     sha256: body.sha256,
-    input: () => inputOf(decodeJsonBody(ecrModel, inputShapeOf(operation), body.bytes)),
+    input: () => inputOf(decodeJsonBody(service.model, inputShapeOf(service, operation), body.bytes), service.problemOf),
     release: () => body.release(),
   };
 }
 
-function inputShapeOf(operation: string): string {
-  const shape = ecrModel.operations.get(operation)?.input;
+function inputShapeOf(service: JsonService, operation: string): string {
+  const shape = service.model.operations.get(operation)?.input;
   assert(shape !== undefined, `the operation ${operation} has an input`);
   return shape;
 }
 
-function encodeOutput(operation: string, output: unknown): string {
-  const shape = ecrModel.operations.get(operation)?.output;
-  assert(shape !== undefined, `the operation ${operation} has an output`);
-  return encodeJsonBody(ecrModel, shape, output as object);
+/** Operations without an output answer an empty body's worth: `{}`. */
+function encodeOutput(service: JsonService, operation: string, output: unknown): string {
+  const shape = service.model.operations.get(operation)?.output;
+  return shape === undefined ? "" : encodeJsonBody(service.model, shape, output as object);
 }

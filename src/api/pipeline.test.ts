@@ -123,7 +123,7 @@ test("operations that do not exist are unknown, also the names of an object's pr
     const answer = fault(await callEcr(server, operation, {}));
     assert.deepEqual([answer.status, answer.type], [400, "UnknownOperationException"], operation);
   }
-  const other = { headers: { "X-Amz-Target": "TrentService.Encrypt" } };
+  const other = { headers: { "X-Amz-Target": "DynamoDB_20120810.ListTables" } };
   assert.equal(fault(await callEcr(server, "CreateRepository", {}, other)).type, "UnknownOperationException");
   const none = await server.request("POST", "/", { authorization: null, headers: { "Content-Type": "application/json" }, body: "{}" });
   assert.equal(fault(none).type, "UnknownOperationException");

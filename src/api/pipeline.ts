@@ -16,22 +16,31 @@
 import type { IncomingMessage } from "node:http";
 import type { Access } from "#access/access.ts";
 import { AuthFault } from "#aws/sigv4.ts";
+import { IdentityError } from "#identity/errors.ts";
+import type { OpenIdKeys } from "#identity/openid-keys.ts";
+import { KmsError } from "#kms/errors.ts";
 import type { Addressing } from "#registry/addressing.ts";
 import type { RegistryCore } from "#registry/context.ts";
 import { refusalOf } from "#registry/failure.ts";
+import { SecretsError } from "#secrets/errors.ts";
 import type { ByteBudget } from "#std/byte-budget.ts";
 import type { Exchange } from "#std/exchange.ts";
 import { discardBody } from "./body.ts";
 import { registryFault, signatureFault } from "./errors.ts";
 import { ApiFault } from "./fault.ts";
+import { identityFault } from "./iam/errors.ts";
 import { answerJson, renderJsonFault } from "./json-service.ts";
+import { kmsFault } from "./kms/errors.ts";
 import { answerQuery, renderQueryFault } from "./query-service.ts";
+import { secretsFault } from "./secretsmanager/errors.ts";
 
 /** What the control plane stands on; lives as long as the process. */
 export interface ApiDeps {
   readonly core: RegistryCore;
   readonly access: Access;
   readonly addressing: Addressing;
+  /** What identity providers sign their tokens with. */
+  readonly openIdKeys: OpenIdKeys;
   /** Bounds the bytes of all request bodies that are in memory at once. Must hold one body of the largest operation, 32 MiB. */
   readonly budget: ByteBudget;
 }
@@ -59,6 +68,7 @@ async function answerFault(deps: ApiDeps, exchange: Exchange, protocol: "json" |
   const { request, response } = exchange;
   const fault = faultOf(deps, exchange, protocol, error);
   exchange.note({ errorCode: fault.code });
+  exchange.audit({ errorMessage: fault.message });
   if (response.headersSent || response.destroyed) {
     response.destroy();
     return;
@@ -72,6 +82,9 @@ async function answerFault(deps: ApiDeps, exchange: Exchange, protocol: "json" |
 function faultOf(deps: ApiDeps, exchange: Exchange, protocol: "json" | "query", error: unknown): ApiFault {
   if (error instanceof ApiFault) return error;
   if (error instanceof AuthFault) return signatureFault(protocol, error.code, error.message);
+  if (error instanceof IdentityError) return identityFault(error.refusal);
+  if (error instanceof KmsError) return kmsFault(error.refusal);
+  if (error instanceof SecretsError) return secretsFault(error.refusal);
   const refusal = refusalOf(error);
   if (refusal !== undefined) return registryFault(refusal);
   const { requestId, request } = exchange;

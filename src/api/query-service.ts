@@ -1,6 +1,10 @@
-/** The AWS Query protocol: the service `sts`. Forms in, XML out; `GET` with the form in the query is how presigned calls come. */
+/** The AWS Query protocol: the services `iam` and `sts`. Forms in, XML out; `GET` with the form in the query is how presigned calls come. */
 import type { IncomingMessage } from "node:http";
+import { auditIdentityOf } from "#access/audit-identity.ts";
 import { beginSignedRequest } from "#access/access.ts";
+import { anonymousPrincipal } from "#access/principal.ts";
+import type { Principal } from "#access/principal.ts";
+import type { ServiceModel } from "#aws/model.ts";
 import { validationErrorText } from "#aws/problem.ts";
 import type { FormParameters } from "#aws/query-protocol.ts";
 import {
@@ -11,45 +15,106 @@ import {
   queryBodyLimitBytes,
   queryContentType,
 } from "#aws/query-protocol.ts";
+import { AuthFault, carriesSignature } from "#aws/sigv4.ts";
 import type { Exchange } from "#std/exchange.ts";
+import { auditedInput } from "./audit.ts";
 import { askForBody, bufferBody } from "./body.ts";
-import type { RefusedRow } from "./call.ts";
+import type { BufferedBody } from "./body.ts";
 import { ApiFault, notImplemented } from "./fault.ts";
+import { iamOperations } from "./iam/table.ts";
 import type { AnyRow } from "./invoke.ts";
 import { findRow, invoke, makeCall, requestFacts } from "./invoke.ts";
-import { stsModel } from "./models.ts";
+import { iamModel, stsModel } from "./models.ts";
 import type { ApiDeps } from "./pipeline.ts";
 import { respond } from "./respond.ts";
 import { stsOperations } from "./sts/table.ts";
 
+/** One service of this protocol; `name` is how signatures are scoped. */
+interface QueryService {
+  readonly name: string;
+  readonly model: ServiceModel;
+  readonly operations: Readonly<Record<string, unknown>>;
+}
+
+const sts: QueryService = { name: "sts", model: stsModel, operations: stsOperations };
+const services: readonly QueryService[] = [sts, { name: "iam", model: iamModel, operations: iamOperations }];
+const serviceNames = services.map(({ name }) => name);
 const denied = { code: "AccessDenied", status: 403 };
+
+/** The service that the answer to an exchange is written for, once it is known; errors before that are written as STS does. */
+const answering = new WeakMap<Exchange, QueryService>();
 
 /** Answers one call of a Query service. Throws what `pipeline.ts` turns into an answer. */
 export async function answerQuery(deps: ApiDeps, exchange: Exchange): Promise<void> {
   const { request, response } = exchange;
-  exchange.note({ route: "sts" });
-  const signed = await beginSignedRequest(deps.access, requestFacts(request), { services: ["sts"] });
-  exchange.note({ accessKeyId: signed.claim.accessKeyId });
+  exchange.note({ route: "query" });
+  const facts = requestFacts(request);
+  if (!carriesSignature(facts)) return await answerUnsigned(deps, exchange);
+  const signed = await beginSignedRequest(deps.access, facts, { services: serviceNames });
+  const service = services.find(({ name }) => name === signed.claim.service) ?? sts;
+  answering.set(exchange, service);
+  exchange.note({ route: service.name, accessKeyId: signed.claim.accessKeyId });
   askForBody(request, response);
   const body = await bufferBody(request, queryBodyLimitBytes, deps.budget);
   try {
     const principal = await signed.confirm(body.sha256);
     exchange.note({ principalArn: principal.arn });
     const parameters = readParameters(request, body.bytes);
-    const { operation, row } = readOperation(parameters);
-    exchange.note({ route: `sts.${operation}`, action: row.action });
-    if ("refused" in row) throw notImplemented(operation, row.refused, "NotImplemented");
-    const output = await invoke(row, makeCall(deps, exchange, signed.claim, principal), inputOf(operation, parameters), denied);
-    respond(response, 200, queryContentType, encodeQueryBody(stsModel, operation, output as object, exchange.requestId));
+    const { operation, row } = readOperation(service, parameters);
+    await run(deps, exchange, { service, operation, row, parameters, region: signed.claim.region, principal });
   } finally {
     body.release();
   }
 }
 
+/** The few operations whose caller proves who they are by what is in the form: a token of an identity provider. Anything else misses its signature. */
+async function answerUnsigned(deps: ApiDeps, exchange: Exchange): Promise<void> {
+  const { request, response } = exchange;
+  if (request.method !== "POST") throw new AuthFault("missing");
+  askForBody(request, response);
+  const body: BufferedBody = await bufferBody(request, queryBodyLimitBytes, deps.budget);
+  try {
+    const parameters = parseForm(body.bytes);
+    const operation = parameters.ok ? (parameters.value.get("Action") ?? "") : "";
+    const row = findRow(sts.operations, operation);
+    if (!parameters.ok || row === undefined || "refused" in row || row.credentials !== "none") {
+      throw new AuthFault("missing");
+    }
+    readOperation(sts, parameters.value);
+    const region = deps.addressing.defaultRegistry.region;
+    await run(deps, exchange, { service: sts, operation, row, parameters: parameters.value, region, principal: anonymousPrincipal });
+  } finally {
+    body.release();
+  }
+}
+
+/** A call whose caller is known. */
+interface QueryCall {
+  readonly service: QueryService;
+  readonly operation: string;
+  readonly row: AnyRow;
+  readonly parameters: FormParameters;
+  readonly region: string;
+  readonly principal: Principal;
+}
+
+async function run(deps: ApiDeps, exchange: Exchange, asked: QueryCall): Promise<void> {
+  const { service, operation, row, parameters, region, principal } = asked;
+  exchange.note({ route: `${service.name}.${operation}`, action: row.action });
+  if ("refused" in row) throw notImplemented(operation, row.refused, "NotImplemented");
+  const facts = { eventSource: `${service.name}.amazonaws.com`, eventName: operation, region, recipientAccountId: principal.accountId };
+  exchange.audit({ ...facts, userIdentity: auditIdentityOf(principal) });
+  const input = inputOf(service.model, operation, parameters);
+  exchange.audit({ requestParameters: auditedInput(service.model, operation, input) });
+  const output = await invoke(row, makeCall(deps, exchange, region, principal), input, denied);
+  respond(exchange.response, 200, queryContentType, encodeQueryBody(service.model, operation, output ?? {}, exchange.requestId));
+}
+
 /** Writes an error as the Query services do. */
 export function renderQueryFault(exchange: Exchange, { code, message, status }: ApiFault): void {
   const { response, requestId } = exchange;
-  respond(response, status, queryContentType, encodeQueryError(stsModel.xmlNamespace, { code, message, status, requestId }));
+  const { xmlNamespace } = (answering.get(exchange) ?? sts).model;
+  respond(response, status, queryContentType, encodeQueryError(xmlNamespace, { code, message, status, requestId }));
 }
 
 /** The form is the body of a POST, or the query of a GET, where what belongs to the signature stands beside it. */
@@ -61,11 +126,11 @@ function readParameters(request: IncomingMessage, body: Uint8Array): FormParamet
   return parameters.value;
 }
 
-function readOperation(parameters: FormParameters): { readonly operation: string; readonly row: AnyRow | RefusedRow } {
+function readOperation(service: QueryService, parameters: FormParameters): { readonly operation: string; readonly row: AnyRow } {
   const operation = parameters.get("Action");
   if (operation === undefined) throw new ApiFault("MissingAction", "The request must contain the parameter Action.");
   const version = parameters.get("Version") ?? "";
-  const row = version === stsModel.apiVersion ? findRow(stsOperations, operation) : undefined;
+  const row = version === service.model.apiVersion ? findRow(service.operations, operation) : undefined;
   if (row !== undefined) return { operation, row };
   throw new ApiFault(
     "InvalidAction",
@@ -73,10 +138,10 @@ function readOperation(parameters: FormParameters): { readonly operation: string
   );
 }
 
-function inputOf(operation: string, parameters: FormParameters): object {
-  const shape = stsModel.operations.get(operation)?.input;
+function inputOf(model: ServiceModel, operation: string, parameters: FormParameters): object {
+  const shape = model.operations.get(operation)?.input;
   if (shape === undefined) return {};
-  const decoded = decodeQueryInput(stsModel, shape, parameters);
+  const decoded = decodeQueryInput(model, shape, parameters);
   if (decoded.ok) return decoded.value;
   const message = decoded.kind === "serialization" ? decoded.message : validationErrorText(decoded.problems);
   throw new ApiFault("ValidationError", message);

@@ -123,6 +123,17 @@ function structureOf(model: ServiceModel, name: string): StructureShape {
 }
 
 /**
+ * A parsed model file with more operations and shapes, from a file of ours: what AWS publishes stays untouched, and what differs can be
+ * reviewed by itself. A name that both have is a mistake, and fails as an assertion.
+ */
+export function supplemented(file: unknown, supplement: unknown): unknown {
+  const [base, more] = [file as RawModel, supplement as Pick<RawModel, "operations" | "shapes">];
+  for (const kind of ["operations", "shapes"] as const)
+    for (const name of Object.keys(more[kind])) assert(!Object.hasOwn(base[kind], name), `the model has ${name} already`);
+  return { ...base, operations: { ...base.operations, ...more.operations }, shapes: { ...base.shapes, ...more.shapes } };
+}
+
+/**
  * Reads a parsed model file (the service models that ship with botocore). Models are part of the program:
  * a file that is none fails as an assertion, at start.
  */

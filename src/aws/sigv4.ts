@@ -98,7 +98,7 @@ const clockSkewMs = 15 * 60_000;
 export function readSignatureClaim(request: RequestFacts): SignatureClaim {
   const headers = headerValues(request.rawHeaders);
   const parameters = signatureParameters(request.target);
-  const isPresigned = ["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"].some((name) => parameters.has(name));
+  const isPresigned = hasSignatureParameters(parameters);
   const authorization = headers.get("authorization")?.[0];
   if (authorization === undefined && !isPresigned) throw new AuthFault("missing");
   for (const name of singleHeaders) {
@@ -108,6 +108,15 @@ export function readSignatureClaim(request: RequestFacts): SignatureClaim {
     throw new AuthFault("incomplete", "A request is signed in its Authorization header or in its query, not in both.");
   }
   return authorization === undefined ? readQueryClaim(parameters, headers) : readHeaderClaim(authorization, headers);
+}
+
+/** Tells whether a request has any part of a signature; one that has none may still be of the few operations that need none. */
+export function carriesSignature(request: RequestFacts): boolean {
+  return headerValues(request.rawHeaders).has("authorization") || hasSignatureParameters(signatureParameters(request.target));
+}
+
+function hasSignatureParameters(parameters: ReadonlyMap<string, string>): boolean {
+  return ["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"].some((name) => parameters.has(name));
 }
 
 function readHeaderClaim(authorization: string, headers: HeaderValues): SignatureClaim {

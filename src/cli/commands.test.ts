@@ -11,6 +11,7 @@ import {
   DeleteRepositoryCommand,
   DescribeRepositoriesCommand,
 } from "@aws-sdk/client-ecr";
+import { GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 import { ownDataFolder, dataFolderAt } from "#server/data-folder.ts";
 import { createEcrClient, registryPassword } from "../../test/aws-client.ts";
 import { runTool } from "../../test/clients/tool.ts";
@@ -124,6 +125,25 @@ for (const isRunning of [true, false]) {
     oci = createOciClient(server.url, await registryPassword(createEcrClient(server.url)));
   });
 }
+
+test("an account of its own, with a root key that nobody else has", async () => {
+  const result = await run("account", "create", "--id", "210987654321", "--name", "second");
+  assert.deepEqual([result.status, result.stderr], [0, ""]);
+  const text = readFileSync(join(data, "root-access-key.env.210987654321"), "utf8");
+  const [accessKeyId = "", secretAccessKey = ""] = [...text.matchAll(/='([^']+)'/g)].map((match) => match[1]);
+  const sts = new STSClient({ endpoint: server.url, region: "us-east-1", credentials: { accessKeyId, secretAccessKey }, maxAttempts: 1 });
+  assert.equal((await sts.send(new GetCallerIdentityCommand({}))).Arn, "arn:aws:iam::210987654321:root");
+  sts.destroy();
+  const again = await run("account", "create", "--id", "210987654321");
+  assert.deepEqual([again.status, again.stderr], [1, "supercargo: the account 210987654321 exists already\n"]);
+  const listed = await run("account", "list");
+  assert.match(
+    listed.stdout,
+    /^\{"accountId":"000000000000","createdAt":\d+\}\n\{"accountId":"210987654321","name":"second","createdAt":\d+\}\n$/,
+  );
+  const typo = await run("root", "reset", "--account", "210987654322");
+  assert.deepEqual([typo.status, typo.stdout], [1, ""]);
+});
 
 test("fsck looks on beside a running server and finds what is damaged", async () => {
   const layer = Buffer.from("a layer that will rot");

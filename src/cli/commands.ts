@@ -1,5 +1,5 @@
 /** What the commands do. Commands that write go to the running server; they open the database themselves only when none runs. */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { parseDigest } from "#oci/digest.ts";
 import { parseRepositoryName } from "#oci/repository-name.ts";
 import { parseTag } from "#oci/tag.ts";
@@ -15,10 +15,13 @@ import { FolderInUse, dataFolderAt, holdsRegistry, ownDataFolder, prepareDataFol
 import { createLog } from "#server/log.ts";
 import { startServer } from "#server/serve.ts";
 import type { RunningServer } from "#server/serve.ts";
+import { createMachineAgent, fetchMachineCredentials } from "#server/machine-agent.ts";
 import type { Settings } from "#server/settings.ts";
-import { SettingsError } from "#server/settings.ts";
+import { SettingsError, isLoopbackHost } from "#server/settings.ts";
+import { systemClock } from "#std/clock.ts";
 import { silentLog } from "#std/log.ts";
 import { systemRandom } from "#std/random.ts";
+import { findAuditRecords } from "./audit.ts";
 import { settingsFrom } from "./settings-file.ts";
 import type { Flags } from "./settings-file.ts";
 
@@ -159,7 +162,11 @@ export async function undo(name: "restore" | "purge", repository: string, flags:
 /** `supercargo root reset` */
 export async function rootReset(flags: Flags): Promise<void> {
   const settings = settingsFrom(flags);
-  const key = (await runAnywhere(settings, "root-reset", {})) as { accessKeyId: string; secretAccessKey: string };
+  // The server knows its own account; only what was typed is passed on.
+  const key = (await runAnywhere(settings, "root-reset", accountTyped(flags, settings))) as {
+    accessKeyId: string;
+    secretAccessKey: string;
+  };
   const lines = rootKeyExports(key);
   if (process.stdout.isTTY) process.stdout.write(`The new root access key, shown this once:\n${lines.join("\n")}\n`);
   else {
@@ -169,6 +176,132 @@ export async function rootReset(flags: Flags): Promise<void> {
   }
   if (settings.rootAccessKeyId !== undefined)
     process.stderr.write("Note: SUPERCARGO_ROOT_ACCESS_KEY_ID is set; the key given there comes back at the server's next start.\n");
+}
+
+/** `supercargo account create` */
+export async function accountCreate(flags: Flags): Promise<void> {
+  const { id, name } = flags;
+  if (id !== undefined && !/^\d{12}$/.test(id)) throw new UsageError("--id takes 12 digits");
+  const settings = settingsFrom(flags);
+  const made = (await runAnywhere(settings, "account-create", {
+    ...(id !== undefined && { accountId: id }),
+    ...(name !== undefined && { name }),
+  })) as { accountId: string; accessKeyId: string; secretAccessKey: string };
+  const lines = rootKeyExports(made);
+  process.stdout.write(`The account ${made.accountId} was made.\n`);
+  if (process.stdout.isTTY) process.stdout.write(`Its root access key, shown this once:\n${lines.join("\n")}\n`);
+  else {
+    const file = `${dataFolderAt(settings.data).rootKeyFile}.${made.accountId}`;
+    await writeSecretFile(file, `${lines.join("\n")}\n`);
+    process.stdout.write(`Its root access key was written to ${file}\n`);
+  }
+}
+
+/** `supercargo account list` */
+export async function accountList(flags: Flags): Promise<void> {
+  const settings = settingsFrom(flags);
+  for (let after: string | undefined; ;) {
+    const page = (await runAnywhere(settings, "account-list", after === undefined ? {} : { after })) as readonly { accountId: string }[];
+    for (const account of page) process.stdout.write(`${JSON.stringify(account)}\n`);
+    after = page.at(-1)?.accountId;
+    if (after === undefined) return;
+  }
+}
+
+/** `supercargo audit` */
+export async function audit(flags: Flags): Promise<void> {
+  const { since, until, event, principal, resource, errors, limit } = flags;
+  if (limit !== undefined && !/^[1-9]\d{0,8}$/.test(limit)) throw new UsageError("--limit takes a whole number, 1 or more");
+  const filter = {
+    ...(since !== undefined && { since: momentOf("--since", since) }),
+    ...(until !== undefined && { until: momentOf("--until", until) }),
+    ...(event !== undefined && { eventName: event }),
+    ...(principal !== undefined && { principal }),
+    ...(resource !== undefined && { resource }),
+    errorsOnly: errors !== undefined,
+  };
+  let left = Number(limit ?? Infinity);
+  for await (const line of findAuditRecords(dataFolderAt(settingsFrom(flags).data).auditFolder, filter)) {
+    process.stdout.write(`${line}\n`);
+    if (--left <= 0) return;
+  }
+}
+
+/** `2026-11-21`, `2026-11-21T08:00:00Z`, or how long ago: `90m`, `24h`, `7d`. */
+function momentOf(option: string, text: string): number {
+  const [, count, unit] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
+  if (unit !== undefined) return systemClock.now() - Number(count) * { m: 60_000, h: 3_600_000, d: 86_400_000 }[unit as "m" | "h" | "d"];
+  const moment = Date.parse(text);
+  if (Number.isNaN(moment)) throw new UsageError(`${option} takes a moment such as 2026-11-21T08:00:00Z, or how long ago: 90m, 24h, 7d`);
+  return moment;
+}
+
+/** `supercargo machine enroll`: the token goes where it is told, or to the terminal. */
+export async function machineEnroll(name: string, flags: Flags): Promise<void> {
+  const { profile, tokenFile } = flags;
+  if (profile === undefined) throw new UsageError("--profile is needed: the instance profile whose role the machine gets");
+  if (tokenFile === undefined && !process.stdout.isTTY) throw new UsageError("--token-file is needed: a token does not belong into a log");
+  if (tokenFile !== undefined && existsSync(tokenFile)) throw new UsageError(`${tokenFile} exists already and is left alone`);
+  const settings = settingsFrom(flags);
+  const made = (await runAnywhere(settings, "machine-enroll", { ...accountTyped(flags, settings), profile, name })) as {
+    machineId: string;
+    token: string;
+  };
+  process.stdout.write(`The machine '${name}' was enrolled as ${made.machineId}.\n`);
+  if (tokenFile === undefined) process.stdout.write(`Its token, shown this once:\n${made.token}\n`);
+  else {
+    await writeSecretFile(tokenFile, made.token);
+    process.stdout.write(`Its token was written to ${tokenFile}; on the machine:\n`);
+    process.stdout.write("  export AWS_CONTAINER_CREDENTIALS_FULL_URI=https://YOUR_REGISTRY/v1/credentials\n");
+    process.stdout.write("  export AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=/path/to/the/token\n");
+  }
+}
+
+/** `supercargo machine list` */
+export async function machineList(flags: Flags): Promise<void> {
+  const settings = settingsFrom(flags);
+  for (let after: string | undefined; ;) {
+    const asked = { ...accountTyped(flags, settings), ...(after !== undefined && { after }) };
+    const page = (await runAnywhere(settings, "machine-list", asked)) as readonly { name: string }[];
+    for (const machine of page) process.stdout.write(`${JSON.stringify(machine)}\n`);
+    after = page.at(-1)?.name;
+    if (after === undefined) return;
+  }
+}
+
+/** `supercargo machine revoke` */
+export async function machineRevoke(name: string, flags: Flags): Promise<void> {
+  const settings = settingsFrom(flags);
+  await runAnywhere(settings, "machine-revoke", { ...accountTyped(flags, settings), name });
+  process.stdout.write(`The machine '${name}' and its credentials were revoked.\n`);
+}
+
+/** `supercargo machine agent`: runs until it is told to end. */
+export async function machineAgent(flags: Flags): Promise<void> {
+  const { server, tokenFile, agentListen = "127.0.0.1:1338" } = flags;
+  if (server === undefined || tokenFile === undefined) throw new UsageError("--server and --token-file are needed");
+  const url = URL.parse("/v1/credentials", server);
+  if (url === null || !(url.protocol === "https:" || (url.protocol === "http:" && isLoopbackHost(url.hostname))))
+    throw new UsageError("--server takes https://host[:port]; http only for this machine itself");
+  const [, host = "", port = ""] = /^(.+):(\d{1,5})$/.exec(agentListen) ?? [];
+  if (!isLoopbackHost(host) && host !== "169.254.169.254")
+    throw new UsageError("--listen takes a loopback address or 169.254.169.254: the agent gives credentials to whoever can reach it");
+  const agent = createMachineAgent({
+    // The file is read each time: whoever replaces the token need not restart anything.
+    fetchCredentials: () => fetchMachineCredentials(url.href, readFileSync(tokenFile, "utf8").trim()),
+    clock: systemClock,
+    random: systemRandom,
+    onFailure: (error) => process.stderr.write(`supercargo: ${error instanceof Error ? error.message : String(error)}\n`),
+  });
+  await new Promise<void>((resolve, reject) => {
+    agent.once("error", reject);
+    agent.listen(Number(port), host, resolve);
+  });
+  process.stdout.write(`export AWS_EC2_METADATA_SERVICE_ENDPOINT=http://${agentListen}\n`);
+}
+
+function accountTyped(flags: Flags, settings: Settings): { readonly account?: string } {
+  return flags["account"] === undefined ? {} : { account: settings.account };
 }
 
 /** `supercargo key make` */

@@ -5,7 +5,22 @@ import { RootKeyUnusable } from "#access/root-key.ts";
 import { FolderInUse } from "#server/data-folder.ts";
 import { SettingsError, flagOf, settingRows } from "#server/settings.ts";
 import type { SettingName, SettingRow } from "#server/settings.ts";
-import { UsageError, fsck, garbageCollect, keyMake, rootReset, serve, undo } from "./commands.ts";
+import {
+  UsageError,
+  accountCreate,
+  accountList,
+  audit,
+  fsck,
+  garbageCollect,
+  keyMake,
+  machineAgent,
+  machineEnroll,
+  machineList,
+  machineRevoke,
+  rootReset,
+  serve,
+  undo,
+} from "./commands.ts";
 import type { Flags } from "./settings-file.ts";
 
 const version = (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
@@ -63,6 +78,44 @@ function createProgram(): Command {
   withSettings(root.command("reset").description("make a new root access key; the old one stops at once"), dataSettings).action((flags) =>
     rootReset(textOf(flags)),
   );
+
+  const account = program.command("account").description("the accounts of this deployment");
+  withSettings(account.command("create").description("make an account with a root key of its own"), dataSettings)
+    .option("--id <number>", "its number, 12 digits; random when left out")
+    .option("--name <name>", "what people call it")
+    .action((flags) => accountCreate(textOf(flags)));
+  withSettings(account.command("list").description("show the accounts, one a line"), dataSettings).action((flags) =>
+    accountList(textOf(flags)),
+  );
+
+  const machine = program.command("machine").description("machines that get the credentials of a role without an identity provider");
+  withSettings(machine.command("enroll <name>").description("enrol a machine for an instance profile"), dataSettings)
+    .option("--profile <name>", "the instance profile; its role must trust ec2.amazonaws.com")
+    .option("--token-file <file>", "where the machine's token is written")
+    .action((name: string, flags) => machineEnroll(name, textOf(flags)));
+  withSettings(machine.command("list").description("show the machines, one a line"), dataSettings).action((flags) =>
+    machineList(textOf(flags)),
+  );
+  withSettings(machine.command("revoke <name>").description("end a machine's token and credentials"), dataSettings).action(
+    (name: string, flags) => machineRevoke(name, textOf(flags)),
+  );
+  machine
+    .command("agent")
+    .description("on the machine: play the EC2 metadata service for software that knows no other source of credentials")
+    .requiredOption("--server <url>", "the registry, https://host[:port]")
+    .requiredOption("--token-file <file>", "the machine's token")
+    .option("--agent-listen <address>", "where to listen", "127.0.0.1:1338")
+    .action((flags) => machineAgent(textOf(flags)));
+
+  withSettings(program.command("audit").description("find records of the audit log, oldest first"), dataSettings)
+    .option("--since <moment>", "from this moment on, or from so long ago: 90m, 24h, 7d")
+    .option("--until <moment>", "before this moment")
+    .option("--event <name>", "this operation, such as PutImage")
+    .option("--principal <part>", "a part of the ARN of who asked, or an access key id")
+    .option("--resource <part>", "a part of the ARN of what was touched")
+    .option("--errors", "only what was refused or failed")
+    .option("--limit <count>", "no more than so many")
+    .action((flags) => audit(textOf(flags)));
 
   const key = program.command("key").description("the instance key");
   key

@@ -30,6 +30,7 @@ export function sendJson(exchange: Exchange, status: number, headers: readonly s
 /** Answers an error: always one entry, always JSON, or docker shows its users a parse error instead of the message. */
 export function sendFault(exchange: Exchange, fault: OciFault): void {
   exchange.note({ errorCode: fault.code });
+  exchange.audit({ errorMessage: fault.message });
   sendJson(exchange, fault.status, fault.headers, { errors: [{ code: fault.code, message: fault.message }] });
 }
 

@@ -3,9 +3,14 @@
  * One way for every request: take the path apart, find out who asks, match the row, ask whether they may, let the handler answer;
  * and one place where whatever went wrong becomes an answer. Anonymous callers get the same 401 whatever they asked for.
  */
+import { auditIdentityOf } from "#access/audit-identity.ts";
 import { AccessFault, authenticateToken } from "#access/access.ts";
 import { authorize } from "#access/authorize.ts";
+import type { Decision } from "#access/authorize.ts";
+import { namedTagKey } from "#access/condition-keys.ts";
+import type { ConditionKeys } from "#access/condition-keys.ts";
 import type { Principal } from "#access/principal.ts";
+import { originOf } from "#access/request-origin.ts";
 import { parseRepositoryName } from "#oci/repository-name.ts";
 import type { RepositoryName } from "#oci/repository-name.ts";
 import type { RegistryRef } from "#registry/context.ts";
@@ -62,6 +67,7 @@ async function answer(deps: DistributionDeps, budget: ByteBudget, exchange: Exch
     path,
     query: target.query,
   };
+  tellAudit(call, route);
   await run(call, route);
 }
 
@@ -70,21 +76,52 @@ async function run(call: Call, route: Route): Promise<void> {
   if (route.resource !== "repository") {
     // An ARN with a wildcard, for actions that concern no single repository.
     const arn = call.addressing.repositoryArn(call.registry, "*" as RepositoryName);
-    if (route.action !== "none") requireAllowed(call, route.action, arn);
-    return route.handle(call);
+    const decision = route.action === "none" ? undefined : await ask(call, route.action, arn);
+    if (decision?.allowed !== false) return route.handle(call);
+    if (route.otherwise === undefined) throw faults.deniedFault(decision.message);
+    return route.otherwise(call, decision.message);
   }
   const name = parseRepositoryName(call.path.name);
   if (!name.ok) throw faults.nameInvalidFault(name.problem);
   const repositoryCall: RepositoryCall = { ...call, name: name.value };
   const arn = call.addressing.repositoryArn(call.registry, name.value);
-  requireAllowed(call, route.action, arn);
-  for (const action of route.alsoNeeds(repositoryCall)) requireAllowed(call, action, arn);
+  const decision = await ask(call, route.action, arn);
+  if (!decision.allowed && (route.orAction === undefined || !(await ask(call, route.orAction, arn)).allowed))
+    throw faults.deniedFault(decision.message);
+  for (const action of route.alsoNeeds(repositoryCall)) {
+    const also = await ask(call, action, arn);
+    if (!also.allowed) throw faults.deniedFault(also.message);
+  }
   return route.handle(repositoryCall);
 }
 
-function requireAllowed(call: Call, action: string, arn: string): void {
-  const decision = authorize(call.access, call.principal, action, arn);
-  if (!decision.allowed) throw faults.deniedFault(decision.message);
+async function ask(call: Call, action: string, resource: string): Promise<Decision> {
+  const { access, principal, registry, exchange } = call;
+  const asked = { action, resource, region: registry.region, origin: originOf(exchange), keys: namedTags(call) };
+  const decision = await authorize(access, principal, asked);
+  exchange.decided({ action, resource, allowed: decision.allowed, statements: decision.statements });
+  return decision;
+}
+
+/** The request in the words of the ECR operation that it stands for; asking whether there is a registry stands for none. */
+function tellAudit({ exchange, path, principal, registry }: Call, route: Route): void {
+  if (route.action === "none") return;
+  exchange.audit({
+    eventSource: "ecr.amazonaws.com",
+    eventName: route.action.slice("ecr:".length),
+    region: registry.region,
+    recipientAccountId: registry.accountId,
+    userIdentity: auditIdentityOf(principal),
+    requestParameters: { registryId: registry.accountId, repositoryName: path.name, reference: path.item },
+  });
+}
+
+/** The tags that a request names, for conditions: in the path, or beside a digest that is pushed. */
+function namedTags({ path, query, exchange }: Call): ConditionKeys | undefined {
+  if (path.kind !== "manifest") return undefined;
+  if (!path.item.includes(":")) return { [namedTagKey]: path.item };
+  const tags = exchange.request.method === "PUT" ? [...new Set(query.getAll("tag"))] : [];
+  return tags.length === 0 ? undefined : { [namedTagKey]: tags };
 }
 
 /** Who asks, of which registry, for what. */

@@ -8,7 +8,7 @@ import { getBase } from "./base.ts";
 import { headBlob, readBlob, removeBlob } from "./blob.ts";
 import { hasBody } from "./body.ts";
 import type { Call, RepositoryCall } from "./call.ts";
-import { getCatalog } from "./catalog.ts";
+import { getCatalog, getVisibleCatalog } from "./catalog.ts";
 import { readDownload } from "./download.ts";
 import { headManifest, readManifest, removeManifest, writeManifest } from "./manifest.ts";
 import type { PathKind } from "./path.ts";
@@ -34,6 +34,8 @@ interface RouteColumns {
 interface RepositoryRoute extends RouteColumns {
   readonly resource: "repository";
   readonly action: Action;
+  /** An action that is as good as the first one: who may read a blob may ask for its size. */
+  readonly orAction?: Action;
   /** What some forms of the request need besides, on the same repository. */
   readonly alsoNeeds: Needs;
   readonly handle: (call: RepositoryCall) => Promise<void>;
@@ -43,6 +45,8 @@ interface RepositoryRoute extends RouteColumns {
 interface RegistryRoute extends RouteColumns {
   readonly resource: "every-repository" | "none";
   readonly action: Action | "none";
+  /** Answers a caller to whom the action is denied on all repositories, with the denial's text. */
+  readonly otherwise?: (call: Call, denial: string) => Promise<void>;
   readonly handle: (call: Call) => Promise<void>;
 }
 
@@ -59,10 +63,18 @@ function base(method: Method): Route {
 
 function catalog(method: Method): Route {
   const action = actions.listRepositories;
-  return { method, path: "catalog", label: "catalog", credentials: "token", resource: "every-repository", action, handle: getCatalog };
+  const columns = { method, path: "catalog", label: "catalog", credentials: "token", resource: "every-repository" } as const;
+  return { ...columns, action, handle: getCatalog, otherwise: getVisibleCatalog };
 }
 
-function about(method: Method, path: PathKind, label: string, action: Action, handle: Handle, alsoNeeds: Needs = needsNothing): Route {
+function about(
+  method: Method,
+  path: PathKind,
+  label: string,
+  action: Action,
+  handle: Handle,
+  alsoNeeds: Needs = needsNothing,
+): RepositoryRoute {
   return { method, path, label, credentials: path === "download" ? "ticket" : "token", resource: "repository", action, alsoNeeds, handle };
 }
 
@@ -89,7 +101,8 @@ export const routes: readonly Route[] = [
   about("PUT", "manifest", "manifest.put", actions.putManifest, writeManifest),
   about("DELETE", "manifest", "manifest.delete", actions.remove, removeManifest),
   about("GET", "blob", "blob.get", actions.getBlob, readBlob),
-  about("HEAD", "blob", "blob.head", actions.checkBlob, headBlob),
+  // AWS's policy for those who only pull has no action for HEAD.
+  { ...about("HEAD", "blob", "blob.head", actions.checkBlob, headBlob), orAction: actions.getBlob },
   about("DELETE", "blob", "blob.delete", actions.remove, removeBlob),
   about("POST", "uploads", "upload.start", actions.startUpload, postUpload, stepsOfPost),
   about("PATCH", "upload", "upload.append", actions.appendUpload, patchUpload),

@@ -3,6 +3,7 @@
  * how far it is, DELETE gives up. OCI distribution specification, "Pushing blobs".
  */
 import { authorize } from "#access/authorize.ts";
+import { originOf } from "#access/request-origin.ts";
 import { parseDigest } from "#oci/digest.ts";
 import type { Digest, DigestAlgorithm } from "#oci/digest.ts";
 import { parseRepositoryName } from "#oci/repository-name.ts";
@@ -86,12 +87,11 @@ async function mountInto(call: RepositoryCall, digest: Digest): Promise<boolean>
   return true;
 }
 
-function mayPull(call: RepositoryCall, source: RepositoryName): boolean {
-  const arn = call.addressing.repositoryArn(call.registry, source);
-  return (
-    authorize(call.access, call.principal, actions.checkBlob, arn).allowed &&
-    authorize(call.access, call.principal, actions.getBlob, arn).allowed
-  );
+async function mayPull(call: RepositoryCall, source: RepositoryName): Promise<boolean> {
+  const { access, principal, registry, exchange } = call;
+  const resource = call.addressing.repositoryArn(registry, source);
+  const ask = { action: actions.getBlob, resource, region: registry.region, origin: originOf(exchange) };
+  return (await authorize(access, principal, ask)).allowed;
 }
 
 /** The request's bytes and where they say they belong. Throws 416 for a range that cannot be read, with the place to go on from. */

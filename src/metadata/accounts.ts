@@ -1,32 +1,47 @@
 import { sql } from "kysely";
+import type { Transaction } from "kysely";
 import type { Database } from "./database.ts";
 import { preparedStatement } from "./prepared.ts";
+import type { Schema } from "./schema.ts";
 
-/** An access key with its sealed secret. */
+/** A long-term access key with its sealed secret. */
 export interface AccessKey {
   readonly accessKeyId: string;
   readonly accountId: string;
-  /** Stable and never used again. */
-  readonly principalId: string;
-  readonly principalArn: string;
   readonly secretSealed: string;
   readonly status: "Active" | "Inactive";
+  /** The user whose key it is; undefined for a root key. */
+  readonly user: KeyOwner | undefined;
+}
+
+/** The user of an access key. */
+export interface KeyOwner {
+  readonly identityId: number;
+  readonly uniqueId: string;
+  readonly path: string;
+  readonly name: string;
 }
 
 interface AccessKeyRow {
   readonly access_key_id: string;
   readonly account_id: string;
-  readonly principal_id: string;
-  readonly principal_arn: string;
   readonly secret_sealed: string;
   readonly status: "Active" | "Inactive";
+  readonly identity_id: number | null;
+  readonly unique_id: string | null;
+  readonly path: string | null;
+  readonly name: string | null;
 }
 
-const accessKeyColumns = "access_key_id, account_id, principal_id, principal_arn, secret_sealed, status";
-const findKey = preparedStatement("find_access_key", `select ${accessKeyColumns} from access_key where access_key_id = ?1`);
+const accessKeyColumns = "k.access_key_id, k.account_id, k.secret_sealed, k.status, k.identity_id, i.unique_id, i.path, i.name";
+const findKey = preparedStatement(
+  "find_access_key",
+  `select ${accessKeyColumns} from access_key k left join identity i on i.identity_id = k.identity_id where k.access_key_id = ?1`,
+);
 const findRoot = preparedStatement(
   "find_root_key",
-  `select ${accessKeyColumns} from access_key where account_id = ?1 and kind = 'root' order by created_at desc, access_key_id limit 1`,
+  `select ${accessKeyColumns} from access_key k left join identity i on i.identity_id = k.identity_id
+   where k.account_id = ?1 and k.identity_id is null order by k.created_at desc, k.access_key_id limit 1`,
 );
 const readEpoch = preparedStatement("read_identity_epoch", "select value from epoch where name = 'identity'");
 
@@ -52,45 +67,87 @@ export async function ensureAccount(db: Database, input: { readonly accountId: s
   });
 }
 
-/** Stores the root key of an account in place of its earlier root keys, and moves the identity epoch. Makes the account known. */
-export async function putAccessKey(
+/** An account of this deployment. */
+export interface Account {
+  readonly accountId: string;
+  readonly name: string | undefined;
+  readonly createdAt: number;
+}
+
+/** Makes an account. False when there is one of that number. */
+export async function createAccount(
   db: Database,
-  input: {
-    readonly accessKeyId: string;
-    readonly accountId: string;
-    readonly principalId: string;
-    readonly principalArn: string;
-    readonly secretSealed: string;
-    readonly now: number;
-  },
+  input: { readonly accountId: string; readonly name: string | undefined; readonly now: number },
+): Promise<boolean> {
+  return db.transaction(async (tx) => {
+    await moveIdentityEpoch(tx);
+    const made = await tx
+      .insertInto("account")
+      .values({ account_id: input.accountId, name: input.name ?? null, created_at: input.now })
+      .onConflict((conflict) => conflict.doNothing())
+      .returning("account_id")
+      .execute();
+    return made.length > 0;
+  });
+}
+
+/** A page of accounts by number; `after` is the last number of the page before. */
+export async function listAccounts(
+  db: Database,
+  input: { readonly after: string | undefined; readonly limit: number },
+): Promise<readonly Account[]> {
+  const rows = await db.read
+    .selectFrom("account")
+    .select(["account_id", "name", "created_at"])
+    .where("account_id", ">", input.after ?? "")
+    .orderBy("account_id")
+    .limit(input.limit)
+    .execute();
+  return rows.map((row) => ({ accountId: row.account_id, name: row.name ?? undefined, createdAt: row.created_at }));
+}
+
+/** Is there an account of that number? */
+export async function accountExists(db: Database, accountId: string): Promise<boolean> {
+  return (await db.read.selectFrom("account").select("account_id").where("account_id", "=", accountId).executeTakeFirst()) !== undefined;
+}
+
+/** Stores the root key of an account in place of its earlier root keys, and moves the identity epoch. Makes the account known. */
+export async function putRootKey(
+  db: Database,
+  input: { readonly accessKeyId: string; readonly accountId: string; readonly secretSealed: string; readonly now: number },
 ): Promise<void> {
   await db.transaction(async (tx) => {
     // The epoch's row first: it serialises identity writes, so two root keys cannot replace each other half.
-    await tx
-      .updateTable("epoch")
-      .set({ value: sql`value + 1` })
-      .where("name", "=", "identity")
-      .execute();
+    await moveIdentityEpoch(tx);
     await tx
       .insertInto("account")
       .values({ account_id: input.accountId, created_at: input.now })
       .onConflict((conflict) => conflict.doNothing())
       .execute();
-    await tx.deleteFrom("access_key").where("account_id", "=", input.accountId).where("kind", "=", "root").execute();
+    await tx.deleteFrom("access_key").where("account_id", "=", input.accountId).where("identity_id", "is", null).execute();
     await tx
       .insertInto("access_key")
       .values({
         access_key_id: input.accessKeyId,
         account_id: input.accountId,
-        principal_id: input.principalId,
-        principal_arn: input.principalArn,
         secret_sealed: input.secretSealed,
         status: "Active",
-        kind: "root",
         created_at: input.now,
       })
       .execute();
   });
+}
+
+/**
+ * Tells every cache of identities and policies that something changed. The first statement of each transaction that changes one: it also
+ * locks the row, so identity writes follow one another and none sees half of another.
+ */
+export async function moveIdentityEpoch(tx: Transaction<Schema>): Promise<void> {
+  await tx
+    .updateTable("epoch")
+    .set({ value: sql`value + 1` })
+    .where("name", "=", "identity")
+    .execute();
 }
 
 /** The access key of that id, active or not. */
@@ -157,9 +214,11 @@ function accessKeyOf(row: AccessKeyRow): AccessKey {
   return {
     accessKeyId: row.access_key_id,
     accountId: row.account_id,
-    principalId: row.principal_id,
-    principalArn: row.principal_arn,
     secretSealed: row.secret_sealed,
     status: row.status,
+    user:
+      row.identity_id === null
+        ? undefined
+        : { identityId: row.identity_id, uniqueId: row.unique_id ?? "", path: row.path ?? "/", name: row.name ?? "" },
   };
 }

@@ -19,6 +19,10 @@ export type ChangeKind =
   | "tag-mutability-set"
   | "resource-tags-put"
   | "resource-tags-deleted"
+  | "repository-policy-put"
+  | "repository-policy-deleted"
+  | "registry-policy-put"
+  | "registry-policy-deleted"
   | "manifest-pushed"
   | "manifest-deleted"
   | "manifest-restored"
@@ -52,9 +56,9 @@ export interface Change {
   readonly after?: unknown;
 }
 
-/** The repository that a change belongs to. */
+/** The repository that a change belongs to; for one of the registry itself without an id, and with an empty name. */
 export interface ChangedRepository {
-  readonly repositoryId: number;
+  readonly repositoryId: number | undefined;
   readonly accountId: string;
   readonly region: string;
   readonly name: string;
@@ -82,7 +86,7 @@ export async function appendChanges(
     const rows = changes.slice(start, start + insertChunk).map((change) => ({
       account_id: repository.accountId,
       region: repository.region,
-      repository_id: repository.repositoryId,
+      repository_id: repository.repositoryId ?? null,
       repository_name: repository.name,
       at: author.now,
       principal_arn: author.principalArn,

@@ -3,8 +3,8 @@
  * Postgres with the same meaning. SQL lives only here. Operations are named functions, plain data in and out, each one
  * transaction; no transaction is handed to anybody outside. The room knows no bytes of blobs and no HTTP.
  *
- * Locks (Postgres) are always taken in this order, which is why they do not wait for each other in a circle: registry,
- * repository (shared by pushes, exclusive by deletes and settings), blobs by digest, manifests by insertion, tags by
+ * Locks (Postgres) are always taken in this order, which is why they do not wait for each other in a circle: identity
+ * epoch, registry, repository (shared by pushes, exclusive by deletes and settings), blobs by digest, manifests by insertion, tags by
  * name, manifests by id, usage counters, change log. Garbage collection skips what others have locked.
  */
 import { sql } from "kysely";

@@ -126,6 +126,7 @@ async function removeEmptyRepositories(db: Database, tx: Transaction<Schema>, de
     .$call(db.dialect.lockForUpdateSkipLocked)
     .execute();
   const ids = rows.map((row) => row.repository_id);
+  await tx.deleteFrom("repository_policy").where(db.dialect.integerIn("repository_id", ids)).execute();
   await tx.deleteFrom("resource_tag").where(db.dialect.integerIn("repository_id", ids)).execute();
   await tx.deleteFrom("repository_usage").where(db.dialect.integerIn("repository_id", ids)).execute();
   await tx.deleteFrom("repository").where(db.dialect.integerIn("repository_id", ids)).execute();

@@ -6,7 +6,7 @@ import {
   ensureAccount,
   findAccessKey,
   findRootKey,
-  putAccessKey,
+  putRootKey,
   readIdentityEpoch,
   readInstanceSetting,
   writeInstanceSetting,
@@ -27,13 +27,13 @@ export function accountContract(opened: OpenedDatabase): void {
     await ensureAccount(db, { accountId, now: startAt });
     assert.equal(await findRootKey(db, accountId), undefined);
     const before = await readIdentityEpoch(db);
-    const key = { accessKeyId: unique("AKIA"), accountId, principalId: accountId, principalArn: "arn", secretSealed: "sealed" };
-    await putAccessKey(db, { ...key, now: startAt });
-    assert.deepEqual(await findAccessKey(db, key.accessKeyId), { ...key, status: "Active" });
+    const key = { accessKeyId: unique("AKIA"), accountId, secretSealed: "sealed" };
+    await putRootKey(db, { ...key, now: startAt });
+    assert.deepEqual(await findAccessKey(db, key.accessKeyId), { ...key, status: "Active", user: undefined });
     const second = { ...key, accessKeyId: unique("AKIA") };
-    await putAccessKey(db, { ...second, now: startAt + 1 });
+    await putRootKey(db, { ...second, now: startAt + 1 });
     assert.equal(await findAccessKey(db, key.accessKeyId), undefined);
-    assert.deepEqual(await findRootKey(db, accountId), { ...second, status: "Active" });
+    assert.deepEqual(await findRootKey(db, accountId), { ...second, status: "Active", user: undefined });
     for (let waited = 0; (await readIdentityEpoch(db)) !== before + 2; waited += 50) {
       assert.ok(waited < 1_000, "the epoch is known within a second");
       await sleep(50);

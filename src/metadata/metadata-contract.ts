@@ -5,10 +5,17 @@ import { accountContract } from "./metadata-contract-accounts.ts";
 import { blobContract, uploadContract } from "./metadata-contract-blobs.ts";
 import { fullContract } from "./metadata-contract-full.ts";
 import { garbageContract, tombstoneContract } from "./metadata-contract-garbage.ts";
+import { kmsContract } from "./metadata-contract-kms.ts";
 import { manifestDeleteContract, manifestPutContract } from "./metadata-contract-manifests.ts";
 import { pagingContract } from "./metadata-contract-paging.ts";
+import { policyContract } from "./metadata-contract-policies.ts";
 import { raceContract } from "./metadata-contract-races.ts";
 import { repositoryContract } from "./metadata-contract-repositories.ts";
+import { resourcePolicyContract } from "./metadata-contract-resource-policies.ts";
+import { roleContract } from "./metadata-contract-roles.ts";
+import { secretContract } from "./metadata-contract-secrets.ts";
+import { sessionContract } from "./metadata-contract-sessions.ts";
+import { userContract } from "./metadata-contract-users.ts";
 
 /** Runs the suite on an empty database that `open` makes; it is closed afterwards. */
 export function metadataContract(name: string, open: () => Promise<Database>): void {
@@ -23,6 +30,7 @@ export function metadataContract(name: string, open: () => Promise<Database>): v
     });
     after(() => db?.close());
     suite("repositories", () => repositoryContract(opened));
+    suite("resource policies", () => resourcePolicyContract(opened));
     suite("pushing manifests", () => manifestPutContract(opened));
     suite("deleting manifests", () => manifestDeleteContract(opened));
     suite("blobs", () => blobContract(opened));
@@ -31,6 +39,12 @@ export function metadataContract(name: string, open: () => Promise<Database>): v
     suite("garbage", () => garbageContract(opened));
     suite("paging", () => pagingContract(opened));
     suite("accounts, jobs and the log", () => accountContract(opened));
+    suite("keys of the key management service", () => kmsContract(opened));
+    suite("temporary credentials", () => sessionContract(opened));
+    suite("users", () => userContract(opened));
+    suite("secrets", () => secretContract(opened));
+    suite("policies", () => policyContract(opened));
+    suite("roles, instance profiles and identity providers", () => roleContract(opened));
     suite("a full disk", () => fullContract(opened));
     suite("races", () => raceContract(opened));
   });

@@ -2,6 +2,10 @@ import { sql } from "kysely";
 import type { Kysely } from "kysely";
 import type { ColumnTypes, Dialect } from "./dialect.ts";
 import { initialSchema } from "./migrations/0001-initial.ts";
+import { identitySchema } from "./migrations/0002-identity.ts";
+import { kmsSchema } from "./migrations/0003-kms.ts";
+import { secretSchema } from "./migrations/0004-secrets.ts";
+import { machineSchema } from "./migrations/0005-machines.ts";
 import type { Schema } from "./schema.ts";
 
 /** One step of the schema. Steps are never edited once released; they are only added. */
@@ -12,7 +16,13 @@ interface Migration {
 }
 
 /** All steps in order; the version of the last one is what this program understands. */
-const migrations: readonly Migration[] = [{ version: 1, name: "initial", statements: initialSchema }];
+const migrations: readonly Migration[] = [
+  { version: 1, name: "initial", statements: initialSchema },
+  { version: 2, name: "identity", statements: identitySchema },
+  { version: 3, name: "kms", statements: kmsSchema },
+  { version: 4, name: "secrets", statements: secretSchema },
+  { version: 5, name: "machines", statements: machineSchema },
+];
 
 /** The schema version that this program makes and understands. */
 export const knownSchemaVersion = migrations.at(-1)?.version ?? 0;

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Transaction } from "kysely";
+import { moveIdentityEpoch } from "./accounts.ts";
 import { appendChanges } from "./changes.ts";
 import type { Author } from "./changes.ts";
 import type { Database } from "./database.ts";
@@ -160,7 +161,10 @@ export async function countRepository(tx: Transaction<Schema>, registry: Registr
 /** Creates a repository with its resource tags. The name may have tombstones; they stay what they are. */
 export async function createRepository(db: Database, input: CreateRepository): Promise<CreateRepositoryOutcome> {
   const { key, author } = input;
+  const tags = Object.entries(input.resourceTags);
   return db.transaction(async (tx): Promise<CreateRepositoryOutcome> => {
+    // Caches of access know repositories by name: one of this name may have been there without these tags.
+    if (tags.length > 0) await moveIdentityEpoch(tx);
     const count = await lockRegistry(db, tx, key);
     if ((await lockRepository(db, tx, key, "share")) !== undefined) return { outcome: "exists" };
     if (count >= input.maxRepositories) return { outcome: "limit" };
@@ -182,7 +186,6 @@ export async function createRepository(db: Database, input: CreateRepository): P
       .executeTakeFirstOrThrow();
     const repository = repositoryOf(row);
     await tx.insertInto("repository_usage").values({ repository_id: repository.repositoryId, manifest_count: 0 }).execute();
-    const tags = Object.entries(input.resourceTags);
     if (tags.length > 0) {
       await tx
         .insertInto("resource_tag")
@@ -237,6 +240,8 @@ export async function deleteRepository(
 ): Promise<DeleteRepositoryOutcome> {
   const { key, author } = input;
   return db.transaction(async (tx): Promise<DeleteRepositoryOutcome> => {
+    // Its policy and its tags must not decide about the next repository of this name.
+    await moveIdentityEpoch(tx);
     await lockRegistry(db, tx, key);
     const repository = await lockRepository(db, tx, key, "update");
     if (repository === undefined) return { outcome: "not-found" };

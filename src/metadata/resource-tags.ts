@@ -1,3 +1,4 @@
+import { moveIdentityEpoch } from "./accounts.ts";
 import { appendChanges } from "./changes.ts";
 import type { Author } from "./changes.ts";
 import type { Database } from "./database.ts";
@@ -30,6 +31,8 @@ export async function putResourceTags(
 ): Promise<PutResourceTagsOutcome> {
   const { repositoryId } = input;
   return db.transaction(async (tx): Promise<PutResourceTagsOutcome> => {
+    // Conditions of policies ask for these tags, so caches of access hang on them.
+    await moveIdentityEpoch(tx);
     const repository = await lockRepositoryById(db, tx, repositoryId, "update");
     if (repository === undefined) return { outcome: "not-found" };
     const rows = await tx.selectFrom("resource_tag").select(["key", "value"]).where("repository_id", "=", repositoryId).execute();
@@ -55,6 +58,7 @@ export async function deleteResourceTags(
   input: { readonly repositoryId: number; readonly keys: readonly string[]; readonly author: Author },
 ): Promise<void> {
   await db.transaction(async (tx) => {
+    await moveIdentityEpoch(tx);
     const repository = await lockRepositoryById(db, tx, input.repositoryId, "update");
     if (repository === undefined) return;
     const removed = await tx

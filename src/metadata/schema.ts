@@ -4,6 +4,25 @@
  * belongs to a tombstoned repository is hidden by the repository's tombstone alone.
  */
 import type { Generated, Selectable } from "kysely";
+import type {
+  GroupMemberTable,
+  IdentityProviderTable,
+  IdentityTable,
+  IdentityTagTable,
+  InlinePolicyTable,
+  InstanceProfileRoleTable,
+  MachineTable,
+  ManagedPolicyTable,
+  PolicyAttachmentTable,
+  PolicyVersionTable,
+  RegistryPolicyTable,
+  RepositoryPolicyTable,
+  RoleTable,
+  SessionTable,
+  UserLoginTable,
+} from "./schema-identity.ts";
+import type { KmsAliasTable, KmsGrantTable, KmsKeyTable, KmsKeyTagTable, KmsMaterialTable } from "./schema-kms.ts";
+import type { SecretStageTable, SecretTable, SecretTagTable, SecretVersionTable } from "./schema-secrets.ts";
 
 /** One key and value of the instance itself, such as the mark of a development data folder. */
 export interface InstanceTable {
@@ -15,18 +34,26 @@ export interface InstanceTable {
 export interface AccountTable {
   account_id: string;
   created_at: number;
+  /** For people: what the operator called it. */
+  name: string | null;
+  /** Unique in the deployment. */
+  alias: string | null;
+  /** JSON; null while the account has none. */
+  password_policy: string | null;
 }
 
-/** An access key; the secret is sealed before it comes here. */
+/** A long-term access key; the secret is sealed before it comes here. */
 export interface AccessKeyTable {
   access_key_id: string;
   account_id: string;
-  principal_id: string;
-  principal_arn: string;
+  /** The user whose key it is; null for a root key. */
+  identity_id: number | null;
   secret_sealed: string;
   status: "Active" | "Inactive";
-  kind: "root";
   created_at: number;
+  last_used_at: number | null;
+  last_used_service: string | null;
+  last_used_region: string | null;
 }
 
 /** Counters that caches compare: `identity` moves with every identity or policy write. */
@@ -223,6 +250,30 @@ export interface Schema {
   instance: InstanceTable;
   account: AccountTable;
   access_key: AccessKeyTable;
+  identity: IdentityTable;
+  identity_tag: IdentityTagTable;
+  group_member: GroupMemberTable;
+  user_login: UserLoginTable;
+  role: RoleTable;
+  instance_profile_role: InstanceProfileRoleTable;
+  identity_provider: IdentityProviderTable;
+  managed_policy: ManagedPolicyTable;
+  policy_version: PolicyVersionTable;
+  inline_policy: InlinePolicyTable;
+  policy_attachment: PolicyAttachmentTable;
+  session: SessionTable;
+  repository_policy: RepositoryPolicyTable;
+  registry_policy: RegistryPolicyTable;
+  machine: MachineTable;
+  kms_key: KmsKeyTable;
+  kms_material: KmsMaterialTable;
+  kms_key_tag: KmsKeyTagTable;
+  kms_alias: KmsAliasTable;
+  kms_grant: KmsGrantTable;
+  secret: SecretTable;
+  secret_version: SecretVersionTable;
+  secret_stage: SecretStageTable;
+  secret_tag: SecretTagTable;
   epoch: EpochTable;
   registry: RegistryTable;
   repository: RepositoryTable;

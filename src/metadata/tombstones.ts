@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Transaction } from "kysely";
+import { moveIdentityEpoch } from "./accounts.ts";
 import { appendChanges } from "./changes.ts";
 import type { Author, NewChange } from "./changes.ts";
 import type { Database } from "./database.ts";
@@ -177,6 +178,8 @@ export async function restoreTag(db: Database, input: TombstoneInput & { readonl
 export async function restoreRepository(db: Database, input: TombstoneInput): Promise<RestoreRepositoryOutcome> {
   const { key, author } = input;
   return db.transaction(async (tx): Promise<RestoreRepositoryOutcome> => {
+    // It comes back with its policy and its tags.
+    await moveIdentityEpoch(tx);
     await lockRegistry(db, tx, key);
     if ((await lockRepository(db, tx, key, "update")) !== undefined) return { outcome: "in-the-way" };
     const row = await tx

@@ -1,6 +1,8 @@
 /** Joins the rooms by hand: the only place that names a concrete driver and a concrete database. */
 import { createAccess } from "#access/access.ts";
 import type { Access } from "#access/access.ts";
+import { createOpenIdKeys } from "#identity/openid-keys.ts";
+import type { OpenIdKeys } from "#identity/openid-keys.ts";
 import { openDatabase } from "#metadata/database.ts";
 import type { Database } from "#metadata/database.ts";
 import type { RegistryCore } from "#registry/context.ts";
@@ -13,6 +15,7 @@ import type { Log } from "#std/log.ts";
 import { systemRandom } from "#std/random.ts";
 import type { StorageDriver } from "#storage/driver.ts";
 import { createFilesystemDriver } from "#storage/filesystem.ts";
+import { createGuardedFetch } from "#upstream/guarded-fetch.ts";
 import { dataFolderAt, holdsRegistry, loadInstanceKeys } from "./data-folder.ts";
 import type { DataFolder } from "./data-folder.ts";
 import { guardDevMark, matchFolder, readRegistryId, wrongFolder } from "./instance-marks.ts";
@@ -23,6 +26,7 @@ import type { Settings } from "./settings.ts";
 export interface Foundation {
   readonly core: RegistryCore;
   readonly access: Access;
+  readonly openIdKeys: OpenIdKeys;
   readonly paths: DataFolder;
   close(): Promise<void>;
 }
@@ -67,7 +71,8 @@ export async function openFoundation(settings: Settings, log: Log, purpose: "ser
       defaultAccountId: settings.account,
       regions: settings.regions,
     });
-    return { core, access, paths, close: () => metadata.close() };
+    const openIdKeys = createOpenIdKeys(createGuardedFetch({ trustedHosts: settings.trustedHosts }), clock, log);
+    return { core, access, openIdKeys, paths, close: () => metadata.close() };
   } catch (error) {
     await metadata.close();
     throw error;

@@ -1,5 +1,10 @@
 /** Commands that write, as plain data in and plain data out: run by the server over its control socket, or by the command line when no server runs. */
 import { resetRootKey } from "#access/root-key.ts";
+import { identityFault } from "#api/iam/errors.ts";
+import { IdentityError } from "#identity/errors.ts";
+import { enrolMachine, revokeMachine } from "#identity/machine.ts";
+import { listMachines } from "#metadata/machines.ts";
+import { accountExists, createAccount, listAccounts } from "#metadata/accounts.ts";
 import { parseRepositoryName } from "#oci/repository-name.ts";
 import type { RepositoryName } from "#oci/repository-name.ts";
 import type { RegistryContext, RegistryRef } from "#registry/context.ts";
@@ -24,7 +29,37 @@ const target = z.object({
 
 type Target = z.infer<typeof target>;
 
+const accountNumber = z.string().regex(/^\d{12}$/, "expected 12 digits");
+const newAccount = z.object({
+  accountId: accountNumber.optional(),
+  name: z.string().min(1).max(128).optional(),
+});
+
 const commands = {
+  "account-create": {
+    input: newAccount,
+    run: ({ core }: Foundation, _settings: Settings, input: z.infer<typeof newAccount>) => makeAccount(core, input),
+  },
+  "account-list": {
+    input: z.object({ after: z.string().max(12).optional() }),
+    run: async ({ core }: Foundation, _settings: Settings, input: { after?: string | undefined }) =>
+      listAccounts(core.metadata, { after: input.after, limit: accountsAtOnce }),
+  },
+  "machine-enroll": {
+    input: z.object({ account: accountNumber.optional(), profile: z.string().max(128), name: z.string().max(128) }),
+    run: ({ core }: Foundation, settings: Settings, input: { account?: string | undefined; profile: string; name: string }) =>
+      asTyped(() => enrolMachine({ core, accountId: input.account ?? settings.account }, { profileName: input.profile, name: input.name })),
+  },
+  "machine-list": {
+    input: z.object({ account: accountNumber.optional(), after: z.string().max(128).optional() }),
+    run: ({ core }: Foundation, settings: Settings, input: { account?: string | undefined; after?: string | undefined }) =>
+      listMachines(core.metadata, { accountId: input.account ?? settings.account, after: input.after, limit: machinesAtOnce }),
+  },
+  "machine-revoke": {
+    input: z.object({ account: accountNumber.optional(), name: z.string().max(128) }),
+    run: ({ core }: Foundation, settings: Settings, input: { account?: string | undefined; name: string }) =>
+      asTyped(() => revokeMachine({ core, accountId: input.account ?? settings.account }, input.name)),
+  },
   gc: {
     input: z.object({ graceMs: z.number().int().min(0).optional() }),
     run: ({ core }: Foundation, _settings: Settings, input: { graceMs?: number | undefined }) =>
@@ -39,9 +74,14 @@ const commands = {
     run: (foundation: Foundation, settings: Settings, input: Target) => applyUndo("purge", foundation, settings, input),
   },
   "root-reset": {
-    input: z.object({}),
-    run: ({ core }: Foundation, settings: Settings) =>
-      resetRootKey({ metadata: core.metadata, sealer: core.sealer, clock: core.clock, random: core.random, accountId: settings.account }),
+    input: z.object({
+      account: z
+        .string()
+        .regex(/^\d{12}$/)
+        .optional(),
+    }),
+    run: ({ core }: Foundation, settings: Settings, input: { account?: string | undefined }) =>
+      replaceRootKey(core, input.account ?? settings.account),
   },
 } as const;
 
@@ -57,6 +97,36 @@ export async function runCommand(foundation: Foundation, settings: Settings, nam
     throw new Error(parsedInput.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
   const run = command.run as (foundation: Foundation, settings: Settings, input: unknown) => Promise<unknown>;
   return run(foundation, settings, parsedInput.data);
+}
+
+const accountsAtOnce = 1000;
+const machinesAtOnce = 1000;
+
+/** Refusals of the identity room in the words that its API uses. */
+async function asTyped<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof IdentityError) throw new Error(identityFault(error.refusal).message, { cause: error });
+    throw error;
+  }
+}
+
+/** Makes an account with a root key of its own, which is shown this once. Without a number it gets a random one. */
+async function makeAccount(core: Foundation["core"], { accountId, name }: z.infer<typeof newAccount>): Promise<unknown> {
+  const { metadata, sealer, clock, random } = core;
+  const number = accountId ?? String(random.bytes(6).readUIntBE(0, 6) % 1_000_000_000_000).padStart(12, "0");
+  const made = await createAccount(metadata, { accountId: number, name, now: clock.now() });
+  if (!made) throw new Error(`the account ${number} exists already`);
+  const key = await resetRootKey({ metadata, sealer, clock, random, accountId: number });
+  return { accountId: number, ...key };
+}
+
+/** A number that was typed wrongly must not make an account. */
+async function replaceRootKey({ metadata, sealer, clock, random }: Foundation["core"], accountId: string): Promise<unknown> {
+  if (!(await accountExists(metadata, accountId)))
+    throw new Error(`there is no account ${accountId}; make it with: supercargo account create --id ${accountId}`);
+  return resetRootKey({ metadata, sealer, clock, random, accountId });
 }
 
 type UndoOperation = (

@@ -16,6 +16,8 @@ export interface DataFolder {
   readonly storageFolder: string;
   readonly keyFile: string;
   readonly rootKeyFile: string;
+  /** A file of audit records a day. */
+  readonly auditFolder: string;
   /** Says whose blobs these are; see instance-marks.ts. */
   readonly registryIdFile: string;
   readonly controlSocket: string;
@@ -35,6 +37,7 @@ export function dataFolderAt(folder: string): DataFolder {
     storageFolder: join(folder, "storage"),
     keyFile: join(folder, "instance.key"),
     rootKeyFile: join(folder, "root-access-key.env"),
+    auditFolder: join(folder, "audit"),
     registryIdFile: join(folder, "registry.id"),
     controlSocket: join(folder, "control.sock"),
     lockFile: join(folder, "in-use.lock"),

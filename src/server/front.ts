@@ -5,9 +5,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Clock } from "#std/clock.ts";
-import type { Exchange, ExchangeNotes } from "#std/exchange.ts";
+import type { AuditFacts, AuditedDecision, Exchange, ExchangeNotes } from "#std/exchange.ts";
 import type { Log } from "#std/log.ts";
 import type { Random } from "#std/random.ts";
+import type { AuditLog } from "./audit-log.ts";
+import { auditLine } from "./audit-record.ts";
 import type { Metrics } from "./metrics.ts";
 import type { AddressSet } from "./settings.ts";
 
@@ -20,11 +22,14 @@ export interface FrontOptions {
   readonly distribution: Plane;
   /** `POST /` and signed `GET /`. */
   readonly api: Plane;
+  /** `/v1/credentials`. */
+  readonly machineCredentials: Plane;
   /** `/`, `/healthz`, `/readyz`, `/metrics`. */
   readonly pages: Plane;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly auditLog: AuditLog;
   readonly metrics: Metrics;
   readonly trustedProxies: AddressSet;
   readonly scheme: "http" | "https";
@@ -42,6 +47,7 @@ export function createFront(options: FrontOptions): (request: IncomingMessage, r
   };
 }
 
+const noDecisions: readonly AuditedDecision[] = [];
 const requestIdHeader = "x-amzn-requestid";
 
 async function answer(exchange: HttpExchange, options: FrontOptions): Promise<void> {
@@ -88,6 +94,7 @@ function planeOf(request: IncomingMessage, options: FrontOptions): Plane {
     return options.distribution;
   const atRoot = target === "/" || target.startsWith("/?");
   if (atRoot && (request.method === "POST" || target.includes("Action="))) return options.api;
+  if (target === "/v1/credentials" || target.startsWith("/v1/credentials?")) return options.machineCredentials;
   return options.pages;
 }
 
@@ -111,6 +118,8 @@ class HttpExchange implements Exchange {
   readonly scheme: "http" | "https";
   readonly remoteAddress: string;
   #notes: ExchangeNotes = {};
+  #audit: Partial<AuditFacts> | undefined;
+  #decisions: readonly AuditedDecision[] = noDecisions;
   readonly #options: FrontOptions;
   readonly #startedAt: number;
 
@@ -132,6 +141,14 @@ class HttpExchange implements Exchange {
     this.#notes = { ...this.#notes, ...notes };
   }
 
+  audit(facts: Partial<AuditFacts>): void {
+    this.#audit = this.#audit === undefined ? facts : { ...this.#audit, ...facts };
+  }
+
+  decided(decision: AuditedDecision): void {
+    this.#decisions = this.#decisions.length === 0 ? [decision] : [...this.#decisions, decision];
+  }
+
   finished(): void {
     const { request, response } = this;
     const seconds = (performance.now() - this.#startedAt) / 1000;
@@ -141,6 +158,7 @@ class HttpExchange implements Exchange {
     const status = complete ? response.statusCode : 499;
     const { receivedBytes, sentBytes } = countBytes(request.socket);
     this.#options.metrics.finished({ route, status, seconds, receivedBytes, sentBytes });
+    this.#writeAudit(status);
     this.#options.log.info(
       {
         requestId: this.requestId,
@@ -155,6 +173,29 @@ class HttpExchange implements Exchange {
       "request",
     );
   }
+
+  #writeAudit(status: number): void {
+    if (!isComplete(this.#audit)) return;
+    const { auditLog, clock, random } = this.#options;
+    auditLog.write(
+      auditLine({
+        facts: this.#audit,
+        decisions: this.#decisions,
+        requestId: this.requestId,
+        eventId: random.uuid(),
+        at: clock.now(),
+        sourceIp: this.remoteAddress,
+        userAgent: this.request.headers["user-agent"],
+        errorCode: this.#notes.errorCode,
+        status,
+      }),
+    );
+  }
+}
+
+/** Does it say whose request it was, and for what? */
+function isComplete(facts: Partial<AuditFacts> | undefined): facts is AuditFacts {
+  return facts?.eventName !== undefined && facts.eventSource !== undefined && facts.userIdentity !== undefined;
 }
 
 /** What each connection had moved when its last request ended. */

@@ -5,6 +5,7 @@ import { rename } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import type { RegistryCore } from "#registry/context.ts";
 import { createFront } from "./front.ts";
+import { noAuditLog } from "./audit-log.ts";
 import { createMetrics } from "./metrics.ts";
 import { createPages } from "./pages.ts";
 import type { PagesOptions } from "./pages.ts";
@@ -29,10 +30,12 @@ async function askPages(changed: Partial<PagesOptions>, target: string): Promise
   const front = createFront({
     distribution: pages,
     api: pages,
+    machineCredentials: pages,
     pages,
     clock,
     random,
     log,
+    auditLog: noAuditLog,
     metrics,
     trustedProxies,
     scheme: "http",
@@ -104,7 +107,17 @@ test("not ready when the storage hangs, and one check serves all who ask meanwhi
     checkTimeoutMs: 100,
   });
   const listener = createServer((request, response) => {
-    void pages({ request, response, requestId: "1", host: "x", scheme: "http", remoteAddress: "127.0.0.1", note() {} });
+    void pages({
+      request,
+      response,
+      requestId: "1",
+      host: "x",
+      scheme: "http",
+      remoteAddress: "127.0.0.1",
+      note() {},
+      audit() {},
+      decided() {},
+    });
   });
   await new Promise<void>((resolve) => void listener.listen(0, "127.0.0.1", resolve));
   const { port } = listener.address() as AddressInfo;

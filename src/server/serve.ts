@@ -1,12 +1,17 @@
 /** Starts the server and ends it gracefully: stop accepting, let running transfers finish, then close what is open. */
 import { ensureRootKey } from "#access/root-key.ts";
+import { createMachineCredentials } from "#api/machine-credentials.ts";
 import { createApi } from "#api/pipeline.ts";
 import { createDistribution } from "#distribution/pipeline.ts";
 import { startWorker } from "#jobs/worker.ts";
+import { destroyDueKeys } from "#kms/key.ts";
+import { rotateDueKeys } from "#kms/rotation.ts";
 import { findRootKey } from "#metadata/accounts.ts";
 import { renewJob } from "#metadata/jobs.ts";
 import { createAddressing } from "#registry/addressing.ts";
+import { repeatUntilDone } from "#registry/batches.ts";
 import { runGarbageCollection } from "#registry/gc.ts";
+import { removeDueSecrets } from "#secrets/secret.ts";
 import { createByteBudget } from "#std/byte-budget.ts";
 import { systemRandom } from "#std/random.ts";
 import { openFoundation } from "./assemble.ts";
@@ -14,6 +19,9 @@ import type { Foundation } from "./assemble.ts";
 import { runCommand } from "./commands.ts";
 import { openControlSocket } from "./control.ts";
 import { dataFolderAt, ownDataFolder, prepareDataFolder } from "./data-folder.ts";
+import type { DataFolder } from "./data-folder.ts";
+import { createCollectorAuditLog, createFileAuditLog, createStreamAuditLog, noAuditLog } from "./audit-log.ts";
+import type { AuditLog } from "./audit-log.ts";
 import { createFront } from "./front.ts";
 import { openListener } from "./listener.ts";
 import type { Listener, RequestListener } from "./listener.ts";
@@ -37,6 +45,10 @@ export interface RunningServer {
 }
 
 const hourMs = 3_600_000;
+/** Keys that are destroyed or rotated before requests are let through. */
+const keyBatch = 20;
+/** Secrets, each with up to a hundred versions, that are removed before requests are let through. */
+const secretBatch = 20;
 
 /** Opens everything, then answers. Throws SettingsError, FolderInUse and RootKeyUnusable with words for the operator; nothing stays open then. */
 export async function startServer(settings: Settings, log: ServerLog, version: string): Promise<RunningServer> {
@@ -69,11 +81,24 @@ async function openServer(settings: Settings, log: ServerLog, version: string, o
   // Last of what may fail: a key that is made here has to be shown.
   const rootKey = await prepareRootKey(foundation, settings);
   let serving = true;
-  listener.answerWith(createAnswers(foundation, settings, listener, { log, version, isServing: () => serving }));
+  const auditLog = openAuditLog(settings, paths, foundation.core, log);
+  opened.defer(() => auditLog.close());
+  listener.answerWith(createAnswers(foundation, settings, listener, { log, auditLog, version, isServing: () => serving }));
   const worker = startWorker({
     core: foundation.core,
-    handlers: { gc: async ({ core, signal }) => void (await runGarbageCollection(core, { signal })) },
-    recurring: [{ kind: "gc", everyMs: hourMs }],
+    handlers: {
+      gc: async ({ core, signal }) => void (await runGarbageCollection(core, { signal })),
+      kms: async ({ core, signal }) => {
+        await repeatUntilDone(signal, () => destroyDueKeys(core, { limit: keyBatch }));
+        await repeatUntilDone(signal, () => rotateDueKeys(core, { limit: keyBatch }));
+      },
+      secrets: async ({ core, signal }) => void (await repeatUntilDone(signal, () => removeDueSecrets(core, { limit: secretBatch }))),
+    },
+    recurring: [
+      { kind: "gc", everyMs: hourMs },
+      { kind: "kms", everyMs: hourMs },
+      { kind: "secrets", everyMs: hourMs },
+    ],
     renewLease: (claim) => renewJob(foundation.core.metadata, claim),
   });
   if (settings.tlsCert !== undefined) {
@@ -98,12 +123,46 @@ async function openServer(settings: Settings, log: ServerLog, version: string, o
   };
 }
 
+/** The sink of the settings. Records of several nodes stand in files of their own, also in a shared folder. */
+function openAuditLog(settings: Settings, paths: DataFolder, { clock, random }: Foundation["core"], log: ServerLog): AuditLog {
+  switch (settings.audit) {
+    case "off":
+      return noAuditLog;
+    case "stdout":
+      return createStreamAuditLog(process.stdout, log);
+    case "file":
+      return createFileAuditLog({ folder: paths.auditFolder, node: random.uuid().slice(0, 8), keepDays: settings.auditDays, clock, log });
+    default:
+      return createCollectorAuditLog(collectorAt(settings.audit), log);
+  }
+}
+
+/** The operator named the address: it may be on the own network. Redirects are not followed, so nobody else names another. */
+function collectorAt(url: string): (lines: readonly string[]) => Promise<void> {
+  return async (lines) => {
+    const answer = await fetch(url, {
+      method: "POST",
+      headers: { "content-type": "application/x-ndjson" },
+      body: lines.join(""),
+      redirect: "error",
+      signal: AbortSignal.timeout(10_000),
+    });
+    await answer.body?.cancel();
+    if (!answer.ok) throw new Error(`the collector answered ${answer.status}`);
+  };
+}
+
 /** Everything that answers requests, behind the front door. */
 function createAnswers(
-  { core, access }: Foundation,
+  { core, access, openIdKeys }: Foundation,
   settings: Settings,
   { scheme, port }: Listener,
-  { log, version, isServing }: { readonly log: ServerLog; readonly version: string; readonly isServing: () => boolean },
+  {
+    log,
+    auditLog,
+    version,
+    isServing,
+  }: { readonly log: ServerLog; readonly auditLog: AuditLog; readonly version: string; readonly isServing: () => boolean },
 ): RequestListener {
   const addressing = createAddressing({
     defaultRegistry: { accountId: settings.account, region: settings.region },
@@ -116,11 +175,13 @@ function createAnswers(
   const metrics = createMetrics();
   return createFront({
     distribution: createDistribution({ core, access, addressing }),
-    api: createApi({ core, access, addressing, budget: createByteBudget(settings.bodyBudgetMb * 1_048_576) }),
+    api: createApi({ core, access, addressing, openIdKeys, budget: createByteBudget(settings.bodyBudgetMb * 1_048_576) }),
+    machineCredentials: createMachineCredentials({ core, addressing }),
     pages: createPages({ core, metrics, metricsFrom: settings.metricsFrom, version, isServing }),
     clock: core.clock,
     random: core.random,
     log,
+    auditLog,
     metrics,
     trustedProxies: settings.trustedProxies,
     scheme,

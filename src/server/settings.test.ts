@@ -35,6 +35,7 @@ const refused: readonly [string, Record<string, string>, RegExp][] = [
   ["Postgres without a key file", { SUPERCARGO_DATABASE_URL: "postgres://localhost/x" }, /SUPERCARGO_KEY_FILE is required/],
   ["a public URL with a path", { SUPERCARGO_PUBLIC_URL: "https://example.com/registry" }, /without a path/],
   ["a network that is none", { SUPERCARGO_TRUSTED_PROXIES: "10.0.0.0/33" }, /no address or network/],
+  ["a trusted host that is a URL", { SUPERCARGO_TRUSTED_HOSTS: "http://idp.internal" }, /expected host or host:port/],
   ["days that are no number", { SUPERCARGO_UNDO_DAYS: "-1" }, /whole number/],
 ];
 for (const [what, environment, words] of refused) {
@@ -80,4 +81,13 @@ test("allowed beyond loopback when TLS or plaintext is asked for", () => {
     readSettings({ ...none, environment: { SUPERCARGO_LISTEN: ":80", SUPERCARGO_ALLOW_PLAINTEXT: "1" } }).listen.host,
     "0.0.0.0",
   );
+});
+
+test("trusted hosts are a list, in the case that URLs have", () => {
+  const { trustedHosts } = readSettings({
+    ...none,
+    environment: { SUPERCARGO_TRUSTED_HOSTS: "IdP.internal, 10.0.0.1:8080,[fd00::1]:80," },
+  });
+  assert.deepEqual(trustedHosts, ["idp.internal", "10.0.0.1:8080", "[fd00::1]:80"]);
+  assert.deepEqual(readSettings(none).trustedHosts, []);
 });

@@ -64,6 +64,20 @@ const publicUrl = z.string().transform((text, context) => {
   }
   return `${url.protocol}//${url.host}`;
 });
+const auditSink = z.string().refine((text) => {
+  if (["file", "stdout", "off"].includes(text)) return true;
+  const url = URL.parse(text);
+  return url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "";
+}, "expected file, stdout, off or an http(s) URL without credentials");
+const hosts = z
+  .string()
+  .transform((text) =>
+    text
+      .split(",")
+      .map((part) => part.trim().toLowerCase())
+      .filter((part) => part !== ""),
+  )
+  .pipe(z.array(z.string().regex(/^(?:[a-z0-9._-]{1,253}|\[[0-9a-f:]+\])(?::\d{1,5})?$/, "expected host or host:port")).max(256));
 const flag = z.enum(["1", "0", "true", "false", ""]).transform((text) => text === "1" || text === "true");
 const path = z.string().min(1).max(4096);
 
@@ -246,6 +260,13 @@ export const settingRows = {
     "addresses or networks, separated by commas",
     "Only these may say by X-Forwarded-* who the client is and what it called.",
   ),
+  trustedHosts: row(
+    "SUPERCARGO_TRUSTED_HOSTS",
+    hosts,
+    "",
+    "host or host:port, separated by commas; IPv6 in brackets",
+    "Identity providers and the like are asked only by https at public addresses; these may be private, or plain http.",
+  ),
   metricsFrom: row(
     "SUPERCARGO_METRICS_FROM",
     addresses,
@@ -260,6 +281,14 @@ export const settingRows = {
     "debug, info, warn or error",
     "One line a request at info.",
   ),
+  audit: row(
+    "SUPERCARGO_AUDIT",
+    auditSink,
+    "file",
+    "file, stdout, off, or the http(s) URL of a collector",
+    "One record a request, in CloudTrail's fields: who, what, from where, allowed by what. Files are in the data folder, one a day.",
+  ),
+  auditDays: row("SUPERCARGO_AUDIT_DAYS", whole(1, 36_500), "90", "1 to 36500", "How long audit files are kept."),
   shutdownSeconds: row(
     "SUPERCARGO_SHUTDOWN_SECONDS",
     whole(0, 3600),
@@ -282,7 +311,7 @@ type Rows = typeof settingRows;
 export type SettingName = keyof Rows;
 /** All settings, parsed. */
 export type Settings = {
-  readonly [K in SettingName]: Rows[K] extends SettingRow<infer T> ? (K extends "regions" ? readonly string[] : T) : never;
+  readonly [K in SettingName]: Rows[K] extends SettingRow<infer T> ? (T extends string[] ? readonly string[] : T) : never;
 };
 
 function row<T>(

@@ -9,6 +9,30 @@ export interface ExchangeNotes {
   readonly errorCode?: string;
 }
 
+/** What the audit log tells of a request beyond the access log; field names and values are CloudTrail's. Never a secret. */
+export interface AuditFacts {
+  /** `ecr.amazonaws.com` */
+  readonly eventSource: string;
+  /** The operation, or on the data plane the one of ECR's that the request stands for: `PutImage`. */
+  readonly eventName: string;
+  readonly region: string;
+  /** CloudTrail's `userIdentity`; the same object for every request of a principal, so that it is written out once. */
+  readonly userIdentity: object;
+  /** The account whose things were touched. */
+  readonly recipientAccountId: string;
+  readonly requestParameters?: object | undefined;
+  readonly errorMessage?: string | undefined;
+}
+
+/** One permission that was asked for, and why it was given or not. */
+export interface AuditedDecision {
+  readonly action: string;
+  readonly resource: string;
+  readonly allowed: boolean;
+  /** The statements that decided: the policy's name and the statement's place in it. */
+  readonly statements: readonly object[];
+}
+
 /** One HTTP request and its answer, as the server hands it to a plane. Types of `node:http` only: nothing here listens. */
 export interface Exchange {
   readonly request: IncomingMessage;
@@ -20,4 +44,8 @@ export interface Exchange {
   readonly scheme: "http" | "https";
   readonly remoteAddress: string;
   note(notes: ExchangeNotes): void;
+  /** Makes the request one that the audit log records. A later call adds to what is known. */
+  audit(facts: Partial<AuditFacts>): void;
+  /** Adds a decision to the record. */
+  decided(decision: AuditedDecision): void;
 }

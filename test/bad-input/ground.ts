@@ -90,13 +90,16 @@ export async function startGround(options: { readonly storage?: (driver: Storage
 /** Runs a query of the picture. */
 type ReadRows = (query: string) => Promise<readonly Record<string, unknown>[]>;
 
-/** Reads all rows of all tables and all files. Leaves out when a session expires: a refused append puts that off, and nothing else. */
+/** What changes by being asked: a refused append puts off when its session expires, and a signed call is a use of its key. */
+const restless = { expires_at: undefined, last_used_at: undefined, last_used_service: undefined, last_used_region: undefined };
+
+/** Reads all rows of all tables and all files, without what is {@link restless}. */
 export async function readFacts(read: ReadRows, folder: string): Promise<Facts> {
   const facts: Record<string, string[]> = {};
   for (const { name } of await read("select name from sqlite_master where type = 'table' order by name")) {
     const rows = await read(`select * from "${String(name)}"`);
     facts[String(name)] = rows.map((row) =>
-      JSON.stringify({ ...row, expires_at: undefined }, (_key, value: unknown) => (value instanceof Uint8Array ? sha256(value) : value)),
+      JSON.stringify({ ...row, ...restless }, (_key, value: unknown) => (value instanceof Uint8Array ? sha256(value) : value)),
     );
   }
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });

@@ -9,7 +9,7 @@ import type { ApiCall } from "../call.ts";
 import { registryOf } from "../call.ts";
 import { invalidParameter } from "../fault.ts";
 import { digestGrammar } from "./image-failure.ts";
-import { imageIdShape, manifestName } from "./image.ts";
+import { imageIdShape, manifestName, namedTags } from "./image.ts";
 import type { DescribeImagesRequest, DescribeImagesResponse, ImageDetail, ImageIdentifier, ImageStatusFilter } from "./model/shapes.ts";
 import { openPage, sealPage } from "./page.ts";
 import { repositoryArn, repositoryNameOf } from "./shape.ts";
@@ -42,6 +42,7 @@ export const imageListingOperations: EcrRows<"ListImages" | "DescribeImages"> = 
   DescribeImages: {
     action: "ecr:DescribeImages",
     resource: repositoryArn,
+    conditionKeys: (_call, input) => namedTags(input.imageIds ?? []),
     check: (input) => checkImageIds(input),
     handle: async (call, input) => {
       const registry = registryOf(call, input);

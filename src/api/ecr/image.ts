@@ -6,6 +6,8 @@ import { refuse } from "#registry/errors.ts";
 import { putManifest } from "#registry/manifest.ts";
 import type { ManifestFailure, ManifestName } from "#registry/manifest-batch.ts";
 import { describeManifests, getManifests, removeManifests } from "#registry/manifest-batch.ts";
+import { namedTagKey, noTag } from "#access/condition-keys.ts";
+import type { ConditionKeys } from "#access/condition-keys.ts";
 import type { ApiCall } from "../call.ts";
 import { registryOf } from "../call.ts";
 import { ApiFault } from "../fault.ts";
@@ -24,6 +26,7 @@ export const imageOperations: EcrRows<"PutImage" | "BatchGetImage" | "BatchDelet
   PutImage: {
     action: "ecr:PutImage",
     resource: repositoryArn,
+    conditionKeys: (_call, input) => namedTags([input]),
     bodyLimitBytes: putImageBodyLimitBytes,
     check: (input) => {
       if (input.imageTag !== undefined) tagOf(input.imageTag);
@@ -35,6 +38,7 @@ export const imageOperations: EcrRows<"PutImage" | "BatchGetImage" | "BatchDelet
   BatchGetImage: {
     action: "ecr:BatchGetImage",
     resource: repositoryArn,
+    conditionKeys: (_call, input) => namedTags(input.imageIds),
     handle: async (call, input) => {
       const registry = registryOf(call, input);
       const name = repositoryNameOf(input.repositoryName);
@@ -56,6 +60,7 @@ export const imageOperations: EcrRows<"PutImage" | "BatchGetImage" | "BatchDelet
   BatchDeleteImage: {
     action: "ecr:BatchDeleteImage",
     resource: repositoryArn,
+    conditionKeys: (_call, input) => namedTags(input.imageIds),
     handle: async (call, input) => {
       const name = repositoryNameOf(input.repositoryName);
       const { removed, failures } = await removeManifests(call.context, registryOf(call, input), name, input.imageIds.map(manifestName));
@@ -139,6 +144,11 @@ async function selectImages(
     );
   }
   return { wanted, failures };
+}
+
+/** The tags that a request names, for conditions: each is asked for by itself, and so is having none. */
+export function namedTags(imageIds: readonly { readonly imageTag?: string | undefined }[]): ConditionKeys {
+  return { [namedTagKey]: [...new Set(imageIds.map(({ imageTag }) => imageTag ?? noTag))] };
 }
 
 /** An identifier as the registry takes it. */

@@ -6,7 +6,7 @@ import { openPage, sealPage } from "./page.ts";
 import { everyRepositoryArn, repositoryArn, repositoryNameOf, repositoryShape } from "./shape.ts";
 import { checkTagMutability, mutabilityFilters } from "./tag-mutability.ts";
 import type { EcrRows } from "./table.ts";
-import { resourceTags } from "./tagging.ts";
+import { requestTagKeys, resourceTags } from "./tagging.ts";
 
 const defaultPage = 100;
 
@@ -16,6 +16,7 @@ export const repositoryOperations: EcrRows<"CreateRepository" | "DescribeReposit
     action: "ecr:CreateRepository",
     resource: repositoryArn,
     alsoNeeds: (input) => (input.tags === undefined || input.tags.length === 0 ? [] : ["ecr:TagResource"]),
+    conditionKeys: (_call, input) => requestTagKeys(input.tags),
     check: (input) => {
       checkTagMutability(input);
       checkEncryption(input);

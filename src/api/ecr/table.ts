@@ -9,7 +9,9 @@ import { imageOperations } from "./image.ts";
 import { layerOperations } from "./layer.ts";
 import type { EcrOperations, UploadLayerPartRequest } from "./model/shapes.ts";
 import type { ReceivedBlob } from "./received-blob.ts";
+import { registryPolicyOperations } from "./registry-policy.ts";
 import { registryOperations } from "./registry.ts";
+import { repositoryPolicyOperations } from "./repository-policy.ts";
 import { repositoryOperations } from "./repository.ts";
 import { tagMutabilityOperations } from "./tag-mutability.ts";
 import { taggingOperations } from "./tagging.ts";
@@ -33,7 +35,9 @@ export type EcrRows<Names extends EcrOperationName> = { readonly [Name in Names]
 export const ecrOperations = {
   ...authorizationOperations,
   ...registryOperations,
+  ...registryPolicyOperations,
   ...repositoryOperations,
+  ...repositoryPolicyOperations,
   ...tagMutabilityOperations,
   ...taggingOperations,
   ...layerOperations,

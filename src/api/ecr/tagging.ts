@@ -17,6 +17,7 @@ export const taggingOperations: EcrRows<"TagResource" | "UntagResource" | "ListT
   TagResource: {
     action: "ecr:TagResource",
     resource: (_call, input) => input.resourceArn,
+    conditionKeys: (_call, input) => requestTagKeys(input.tags),
     check: (input) => void parseRepositoryArn(input.resourceArn),
     handle: async (call, input) => {
       const { registry, name } = repositoryOfArn(call, input);
@@ -28,6 +29,7 @@ export const taggingOperations: EcrRows<"TagResource" | "UntagResource" | "ListT
   UntagResource: {
     action: "ecr:UntagResource",
     resource: (_call, input) => input.resourceArn,
+    conditionKeys: (_call, input) => ({ "aws:TagKeys": input.tagKeys }),
     check: (input) => void parseRepositoryArn(input.resourceArn),
     handle: async (call, input) => {
       const { registry, name } = repositoryOfArn(call, input);
@@ -53,6 +55,13 @@ export function resourceTags(tags: readonly Tag[]): Record<string, string> {
   const record = Object.fromEntries(tags.map((tag) => [tag.Key, tag.Value]));
   if (Object.keys(record).length < tags.length) refuse("resource-tag-invalid", { problem: "A tag key may be given only once" });
   return record;
+}
+
+/** What conditions may ask about the tags that a request brings; nothing when it brings none. */
+export function requestTagKeys(tags: readonly Tag[] | undefined): Readonly<Record<string, string | readonly string[]>> {
+  if (tags === undefined || tags.length === 0) return {};
+  const values = Object.fromEntries(tags.map((tag) => [`aws:RequestTag/${tag.Key}`, tag.Value]));
+  return { ...values, "aws:TagKeys": tags.map((tag) => tag.Key) };
 }
 
 /** The repository that an ARN names. Throws ApiFault for anything that is not a repository's ARN. */

@@ -5,7 +5,6 @@
 import type { RefusedRow } from "../call.ts";
 
 const reason = {
-  policies: "permission policies of repositories and registries are not evaluated yet",
   lifecycle: "lifecycle policies are not evaluated yet",
   replication: "images are not replicated to other registries yet",
   pullThroughCache: "images are not fetched from upstream registries yet",
@@ -27,9 +26,7 @@ export const unsupportedOperations = {
   CreateRepositoryCreationTemplate: refuse("CreateRepositoryCreationTemplate", reason.creationTemplates),
   DeleteLifecyclePolicy: refuse("DeleteLifecyclePolicy", reason.lifecycle),
   DeletePullThroughCacheRule: refuse("DeletePullThroughCacheRule", reason.pullThroughCache),
-  DeleteRegistryPolicy: refuse("DeleteRegistryPolicy", reason.policies),
   DeleteRepositoryCreationTemplate: refuse("DeleteRepositoryCreationTemplate", reason.creationTemplates),
-  DeleteRepositoryPolicy: refuse("DeleteRepositoryPolicy", reason.policies),
   DeleteSigningConfiguration: refuse("DeleteSigningConfiguration", reason.signing),
   DeregisterPullTimeUpdateExclusion: refuse("DeregisterPullTimeUpdateExclusion", reason.pullTimes),
   DescribeImageReplicationStatus: refuse("DescribeImageReplicationStatus", reason.replication),
@@ -40,9 +37,7 @@ export const unsupportedOperations = {
   GetAccountSetting: refuse("GetAccountSetting", reason.settings),
   GetLifecyclePolicy: refuse("GetLifecyclePolicy", reason.lifecycle),
   GetLifecyclePolicyPreview: refuse("GetLifecyclePolicyPreview", reason.lifecycle),
-  GetRegistryPolicy: refuse("GetRegistryPolicy", reason.policies),
   GetRegistryScanningConfiguration: refuse("GetRegistryScanningConfiguration", reason.scanning),
-  GetRepositoryPolicy: refuse("GetRepositoryPolicy", reason.policies),
   GetSigningConfiguration: refuse("GetSigningConfiguration", reason.signing),
   // AWS authorizes it as BatchGetImage; there is no permission of its own name.
   ListImageReferrers: refuse("BatchGetImage", reason.referrers),
@@ -53,12 +48,10 @@ export const unsupportedOperations = {
     "scanOnPush is set when a repository is created, and cannot be changed yet",
   ),
   PutLifecyclePolicy: refuse("PutLifecyclePolicy", reason.lifecycle),
-  PutRegistryPolicy: refuse("PutRegistryPolicy", reason.policies),
   PutRegistryScanningConfiguration: refuse("PutRegistryScanningConfiguration", reason.scanning),
   PutReplicationConfiguration: refuse("PutReplicationConfiguration", reason.replication),
   PutSigningConfiguration: refuse("PutSigningConfiguration", reason.signing),
   RegisterPullTimeUpdateExclusion: refuse("RegisterPullTimeUpdateExclusion", reason.pullTimes),
-  SetRepositoryPolicy: refuse("SetRepositoryPolicy", reason.policies),
   StartImageScan: refuse("StartImageScan", reason.scanning),
   StartLifecyclePolicyPreview: refuse("StartLifecyclePolicyPreview", reason.lifecycle),
   UpdateImageStorageClass: refuse("UpdateImageStorageClass", reason.archiving),

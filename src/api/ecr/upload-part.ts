@@ -11,7 +11,7 @@ import type { ByteBudget } from "#std/byte-budget.ts";
 import { abortSignal, announcedBytes, hashBody } from "../body.ts";
 import { ApiFault, invalidParameter } from "../fault.ts";
 import type { ReceivedInput } from "../invoke.ts";
-import { inputOf } from "../json-input.ts";
+import { inputOf, parameterProblem } from "../json-input.ts";
 import { ecrModel } from "../models.ts";
 import { blockBytes, collectBlob } from "./received-blob.ts";
 
@@ -42,7 +42,7 @@ export async function receiveUploadPart(budget: ByteBudget, request: IncomingMes
     const input = (): unknown => {
       if (!document.ok) throw documentFault(document.problem);
       const decoded = decodeJsonValue(ecrModel, "UploadLayerPartRequest", document.members, { omit: [blobMember] });
-      return { ...inputOf(decoded), [blobMember]: blob };
+      return { ...inputOf(decoded, parameterProblem), [blobMember]: blob };
     };
     return { sha256: body.sha256(), input, release };
   } catch (error) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { AssumeRoleCommand, GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
+import { AssumeRootCommand, GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 import { emptyBodySha256, presign } from "#aws/sigv4-signer.ts";
 import { startRegistryServer } from "../../../test/registry-server.ts";
 import type { Answer, RegistryServer } from "../../../test/registry-server.ts";
@@ -106,6 +106,6 @@ test("operations that are not offered are refused by name", async () => {
     assert.deepEqual(fault(answer), [400, "NotImplemented", "Sender"]);
     assert.ok(answer.body.toString("utf8").includes(`The operation ${operation} is not implemented by this registry: ${row.refused}`));
   }
-  const assume = new AssumeRoleCommand({ RoleArn: "arn:aws:iam::123456789012:role/r", RoleSessionName: "session" });
+  const assume = new AssumeRootCommand({ TargetPrincipal: "123456789012", TaskPolicyArn: { arn: "arn:aws:iam::aws:policy/root-task/X" } });
   await assert.rejects(client.send(assume), { name: "NotImplemented" });
 });

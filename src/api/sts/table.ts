@@ -1,33 +1,33 @@
 /**
- * All operations of the service `sts`, one row each. There are no temporary credentials yet, so of all of them only the
- * question who the caller is has an answer; the others are refused by name.
+ * All operations of the service `sts`, one row each. The compiler holds the table total over the service's model: an operation is
+ * offered, or it is refused by name with a reason, and there is no third state.
  */
 import type { OperationRow, RefusedRow } from "../call.ts";
+import { callerOperations } from "./access-key-info.ts";
+import { assumeRoleOperations } from "./assume-role.ts";
 import type { StsOperations } from "./model/shapes.ts";
+import { sessionTokenOperations } from "./session-token.ts";
+import { webIdentityOperations } from "./web-identity.ts";
 
 /** The name of an operation of the service `sts`. */
 export type StsOperationName = keyof StsOperations;
 
-const noSessions = "this registry does not hand out temporary credentials yet";
-const refuse = (name: string, refused: string): RefusedRow => ({ action: `sts:${name}`, refused });
+/** The row of one operation, with the model's input and output types. */
+export type StsRow<Name extends StsOperationName> = OperationRow<StsOperations[Name]["input"], StsOperations[Name]["output"]>;
 
-const callerIdentity: OperationRow<StsOperations["GetCallerIdentity"]["input"], StsOperations["GetCallerIdentity"]["output"]> = {
-  action: "sts:GetCallerIdentity",
-  resource: () => "*",
-  handle: async ({ principal }) => ({ UserId: principal.principalId, Account: principal.accountId, Arn: principal.arn }),
-};
+/** Rows of some operations. */
+export type StsRows<Names extends StsOperationName> = { readonly [Name in Names]: StsRow<Name> };
+
+const refuse = (name: string, refused: string): RefusedRow => ({ action: `sts:${name}`, refused });
 
 /** What the service `sts` can do. */
 export const stsOperations = {
-  AssumeRole: refuse("AssumeRole", noSessions),
-  AssumeRoleWithSAML: refuse("AssumeRoleWithSAML", noSessions),
-  AssumeRoleWithWebIdentity: refuse("AssumeRoleWithWebIdentity", noSessions),
-  AssumeRoot: refuse("AssumeRoot", noSessions),
-  DecodeAuthorizationMessage: refuse("DecodeAuthorizationMessage", "its answers carry no encoded messages"),
-  GetAccessKeyInfo: refuse("GetAccessKeyInfo", "access keys do not tell their account yet"),
-  GetCallerIdentity: callerIdentity,
-  GetDelegatedAccessToken: refuse("GetDelegatedAccessToken", noSessions),
-  GetFederationToken: refuse("GetFederationToken", noSessions),
-  GetSessionToken: refuse("GetSessionToken", noSessions),
-  GetWebIdentityToken: refuse("GetWebIdentityToken", noSessions),
-} satisfies { readonly [Name in StsOperationName]: OperationRow<StsOperations[Name]["input"], StsOperations[Name]["output"]> | RefusedRow };
+  ...assumeRoleOperations,
+  ...webIdentityOperations,
+  ...sessionTokenOperations,
+  ...callerOperations,
+  AssumeRoleWithSAML: refuse("AssumeRoleWithSAML", "it has no SAML providers"),
+  AssumeRoot: refuse("AssumeRoot", "its accounts belong to no organization that could act in their name"),
+  GetDelegatedAccessToken: refuse("GetDelegatedAccessToken", "it delegates to nobody"),
+  GetWebIdentityToken: refuse("GetWebIdentityToken", "it is no identity provider for others"),
+} satisfies { readonly [Name in StsOperationName]: StsRow<Name> | RefusedRow };

@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { makeInstanceKey } from "#sealing/instance-key.ts";
 import { createSealer } from "#sealing/sealer.ts";
 import { systemRandom } from "#std/random.ts";
-import { keyVersion, makeAccessKey, openSecret, sealSecret } from "./access-key.ts";
+import { keyVersion, makeAccessKey, openSecret, sealSecret } from "./key-material.ts";
 
 const sealer = createSealer([makeInstanceKey(systemRandom)], systemRandom);
 
@@ -27,6 +27,7 @@ test("a made key has AWS's form and carries its account", () => {
       assert.equal(accountOf(key.accessKeyId), accountId);
     }),
   );
+  assert.match(makeAccessKey(systemRandom, "123456789012", "ASIA").accessKeyId, /^ASIA[A-Z2-7]{16}$/);
   for (const edge of ["000000000000", "999999999999"]) assert.equal(accountOf(makeAccessKey(systemRandom, edge).accessKeyId), edge);
 });
 

@@ -12,16 +12,19 @@ export interface AccessKey {
 
 const base32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
+/** What the id of a key begins with: `AKIA` for keys that stay, `ASIA` for temporary ones. */
+type AccessKeyPrefix = "AKIA" | "ASIA";
+
 /**
- * Makes a long-term key. Its id carries the account as AWS's ids do, so tools that read it there name the right one: the first 48 of its
+ * Makes a key, a long-term one unless told otherwise. Its id carries the account as AWS's ids do, so tools that read it there name the right one: the first 48 of its
  * 80 bits are a one, the account in 40 bits, and 7 random bits.
  */
-export function makeAccessKey(random: Random, accountId: string): AccessKey {
+export function makeAccessKey(random: Random, accountId: string, prefix: AccessKeyPrefix = "AKIA"): AccessKey {
   assert(/^\d{12}$/.test(accountId), "an account id has 12 digits");
   const bytes = Buffer.from(random.bytes(10));
   const low = (bytes[5] ?? 0) & 0x7f;
   bytes.writeUIntBE(2 ** 47 + Number(accountId) * 128 + low, 0, 6);
-  return { accessKeyId: `AKIA${encodeBase32(bytes)}`, secretAccessKey: random.bytes(30).toString("base64") };
+  return { accessKeyId: `${prefix}${encodeBase32(bytes)}`, secretAccessKey: random.bytes(30).toString("base64") };
 }
 
 /** Seals a secret so that it opens only as that key's. */

@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { callIam, iam } from "../../../test/iam-client.ts";
+import { startRegistryServer } from "../../../test/registry-server.ts";
+import type { RegistryServer } from "../../../test/registry-server.ts";
+
+let server: RegistryServer;
+
+before(async () => {
+  server = await startRegistryServer();
+});
+
+after(async () => {
+  assert.deepEqual(server.errors, []);
+  await server.close();
+});
+
+const prefix = "arn:aws:iam::123456789012:oidc-provider/";
+const thumbprint = "a".repeat(40);
+
+/** Members of a list as forms have them. */
+function members(name: string, values: readonly string[]): Record<string, string> {
+  return Object.fromEntries(values.map((value, at) => [`${name}.member.${at + 1}`, value]));
+}
+
+test("a provider is known by its issuer, path included", async () => {
+  const made = await iam(server, "CreateOpenIDConnectProvider", {
+    Url: "https://oidc.example.com/id/ABC",
+    ...members("ClientIDList", ["sts.amazonaws.com", "other", "other"]),
+    ...members("ThumbprintList", [thumbprint]),
+    "Tags.member.1.Key": "k",
+    "Tags.member.1.Value": "v",
+  });
+  const arn = `${prefix}oidc.example.com/id/ABC`;
+  assert.deepEqual([made.first("OpenIDConnectProviderArn"), made.first("Key")], [arn, "k"]);
+  const found = await iam(server, "GetOpenIDConnectProvider", { OpenIDConnectProviderArn: arn });
+  assert.deepEqual(
+    [found.first("Url"), found.first("ClientIDList"), found.first("ThumbprintList"), found.first("Value")],
+    ["oidc.example.com/id/ABC", "<member>sts.amazonaws.com</member><member>other</member>", `<member>${thumbprint}</member>`, "v"],
+  );
+  assert.match(found.first("CreateDate") ?? "", /Z$/);
+  await iam(server, "CreateOpenIDConnectProvider", { Url: "https://issuer.internal:8443" });
+  const listed = await iam(server, "ListOpenIDConnectProviders");
+  assert.deepEqual(listed.all("Arn"), [`${prefix}issuer.internal:8443`, arn]);
+});
+
+test("client ids and thumbprints change, and doing it twice is no error", async () => {
+  const { first } = await iam(server, "CreateOpenIDConnectProvider", { Url: "https://changing.example" });
+  const provider = { OpenIDConnectProviderArn: first("OpenIDConnectProviderArn") ?? "" };
+  const shown = async (element: string) => (await iam(server, "GetOpenIDConnectProvider", provider)).first(element);
+  for (const ClientID of ["a", "a", "b"]) await iam(server, "AddClientIDToOpenIDConnectProvider", { ...provider, ClientID });
+  for (const ClientID of ["a", "a"]) await iam(server, "RemoveClientIDFromOpenIDConnectProvider", { ...provider, ClientID });
+  assert.equal(await shown("ClientIDList"), "<member>b</member>");
+  await iam(server, "UpdateOpenIDConnectProviderThumbprint", { ...provider, ...members("ThumbprintList", [thumbprint]) });
+  assert.equal(await shown("ThumbprintList"), `<member>${thumbprint}</member>`);
+  for (let times = 0; times < 2; times += 1) await iam(server, "DeleteOpenIDConnectProvider", provider);
+  assert.equal((await callIam(server, "GetOpenIDConnectProvider", provider)).code, "NoSuchEntity");
+});
+
+test("issuers are https and nothing but an issuer", async () => {
+  const bad = [
+    "http://localhost:8080",
+    "http://issuer.example",
+    "https://",
+    "https:///path",
+    "https://issuer.example?a=b",
+    "https://issuer.example/a?",
+    "https://issuer.example/#f",
+    "https://user@issuer.example",
+    "https://user:secret@issuer.example/",
+    "https://issuer.example:99999",
+    "https://issuer.example/*",
+    "https://*.example",
+    "https://issuer example",
+    "issuer.example",
+    "ftp://issuer.example",
+  ];
+  for (const Url of bad) {
+    const { status, code, message } = await callIam(server, "CreateOpenIDConnectProvider", { Url });
+    assert.deepEqual([Url, status, code, message], [Url, 400, "ValidationError", "Invalid Open ID Connect Provider URL"]);
+  }
+});
+
+test("refusals have IAM's codes and texts", async () => {
+  const { first } = await iam(server, "CreateOpenIDConnectProvider", {
+    Url: "https://full.example",
+    ...members(
+      "ClientIDList",
+      Array.from({ length: 100 }, (_, at) => `client-${at}`),
+    ),
+  });
+  const full = { OpenIDConnectProviderArn: first("OpenIDConnectProviderArn") ?? "" };
+  const none = { OpenIDConnectProviderArn: `${prefix}none.example` };
+  const noSuch = `OpenIDConnect Provider not found for arn ${prefix}none.example`;
+  const six = members(
+    "ThumbprintList",
+    Array.from({ length: 6 }, () => thumbprint),
+  );
+  const tooMany = "Cannot exceed quota for ClientIdsPerOpenIdConnectProvider: 100";
+  const cases: [string, Readonly<Record<string, string>>, string, string][] = [
+    [
+      "CreateOpenIDConnectProvider",
+      { Url: "https://full.example" },
+      "EntityAlreadyExists",
+      "Provider with url https://full.example already exists.",
+    ],
+    [
+      "CreateOpenIDConnectProvider",
+      { Url: "https://six.example", ...six },
+      "InvalidInput",
+      "Thumbprint list must contain fewer than 5 entries.",
+    ],
+    ["UpdateOpenIDConnectProviderThumbprint", { ...full, ...six }, "InvalidInput", "Thumbprint list must contain fewer than 5 entries."],
+    ["AddClientIDToOpenIDConnectProvider", { ...full, ClientID: "one-more" }, "LimitExceeded", tooMany],
+    [
+      "CreateOpenIDConnectProvider",
+      {
+        Url: "https://many.example",
+        ...members(
+          "ClientIDList",
+          Array.from({ length: 101 }, (_, at) => `c${at}`),
+        ),
+      },
+      "LimitExceeded",
+      tooMany,
+    ],
+    ["GetOpenIDConnectProvider", none, "NoSuchEntity", noSuch],
+    ["AddClientIDToOpenIDConnectProvider", { ...none, ClientID: "a" }, "NoSuchEntity", noSuch],
+    ["UpdateOpenIDConnectProviderThumbprint", { ...none, ...members("ThumbprintList", [thumbprint]) }, "NoSuchEntity", noSuch],
+  ];
+  for (const [operation, parameters, code, message] of cases) {
+    const answer = await callIam(server, operation, parameters);
+    assert.deepEqual([operation, answer.code, answer.message], [operation, code, message]);
+  }
+  const foreign = { OpenIDConnectProviderArn: "arn:aws:iam::999999999999:oidc-provider/full.example" };
+  assert.equal((await callIam(server, "GetOpenIDConnectProvider", foreign)).code, "AccessDenied");
+  assert.equal((await callIam(server, "DeleteOpenIDConnectProvider", foreign)).code, "AccessDenied");
+});

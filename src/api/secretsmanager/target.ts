@@ -1,0 +1,92 @@
+/** The secret that a call is about: looked up once, so that what was decided about is what is acted on. */
+import { refuse } from "#secrets/errors.ts";
+import type { SecretsContext } from "#secrets/context.ts";
+import { readSecretId, secretArn } from "#secrets/secret-id.ts";
+import { listSecretTags } from "#secrets/secret-tag.ts";
+import { findSecret } from "#secrets/secret.ts";
+import type { Secret } from "#secrets/secret.ts";
+import type { ApiCall } from "../call.ts";
+import { ApiFault } from "../fault.ts";
+import type { Tag } from "./model/shapes.ts";
+
+/** An input that names a secret. */
+interface SecretInput {
+  readonly SecretId: string;
+}
+
+/** What policies may ask about a request. */
+type ConditionKeys = Readonly<Record<string, string | readonly string[]>>;
+
+/** Stands for the six letters that a secret has not got yet: policies name them by wildcards. */
+const unknownSuffix = "??????";
+
+const targets = new WeakMap<ApiCall, Promise<Secret | undefined>>();
+
+/** The columns that every operation on one secret has. */
+export const onSecret = {
+  check: ({ SecretId }: SecretInput): void => {
+    // Whose account a bare name is in does not matter for whether it is one.
+    if (readSecretId({ accountId: "", region: "" }, SecretId).length === 0) throw refuse("invalid-name", {});
+  },
+  resource: targetArn,
+  conditionKeys: targetKeys,
+} as const;
+
+/** The view that the secrets room has of a call. */
+export function secretsContext(call: ApiCall): SecretsContext {
+  return { core: call.context.core, accountId: call.principal.accountId, region: call.region };
+}
+
+/** The secret that the input means. Throws `not-found`. */
+export async function getTarget(call: ApiCall, input: SecretInput): Promise<Secret> {
+  const secret = await findTarget(call, input);
+  if (secret === undefined) throw refuse("not-found", {});
+  return secret;
+}
+
+/** The secret that the input means, or undefined. */
+export async function findTarget(call: ApiCall, input: SecretInput): Promise<Secret | undefined> {
+  let target = targets.get(call);
+  if (target === undefined) {
+    target = findSecret(secretsContext(call), input.SecretId);
+    targets.set(call, target);
+  }
+  return target;
+}
+
+/** The ARN that a secret of this name would have, for permissions: its last letters are not known before it is made. */
+export function futureArn(call: ApiCall, name: string): string {
+  return secretArn({ accountId: call.principal.accountId, region: call.region, name, suffix: unknownSuffix });
+}
+
+/** The ARN of the secret. One that does not exist is asked for all the same, so that only who may see it learns that it is not there. */
+async function targetArn(call: ApiCall, input: SecretInput): Promise<string> {
+  const secret = await findTarget(call, input);
+  if (secret !== undefined) return secretArn(secret);
+  return input.SecretId.startsWith("arn:") ? input.SecretId : futureArn(call, input.SecretId);
+}
+
+/** Condition keys of the secret that is named (Service Authorization Reference, "AWS Secrets Manager"). */
+async function targetKeys(call: ApiCall, input: SecretInput): Promise<ConditionKeys> {
+  const secret = await findTarget(call, input);
+  const tags = secret === undefined ? {} : await listSecretTags(secretsContext(call), secret);
+  const named = Object.entries(tags).map(([key, value]) => [`secretsmanager:ResourceTag/${key}`, value]);
+  return { "secretsmanager:SecretId": input.SecretId, ...Object.fromEntries(named) };
+}
+
+/** Condition keys of tags in a request. */
+export function tagKeys(tags: readonly Tag[]): ConditionKeys {
+  const given = readTagList(tags);
+  return {
+    "aws:TagKeys": given.map(({ key }) => key),
+    ...Object.fromEntries(given.map(({ key, value }) => [`aws:RequestTag/${key}`, value])),
+  };
+}
+
+/** Tags with both their members. Throws ApiFault for one without a key; a value may be left out and is empty then. */
+export function readTagList(tags: readonly Tag[]): { readonly key: string; readonly value: string }[] {
+  return tags.map(({ Key, Value = "" }) => {
+    if (Key === undefined) throw new ApiFault("InvalidParameterException", "A tag must have a key.");
+    return { key: Key, value: Value };
+  });
+}

@@ -1,0 +1,141 @@
+/** OpenID Connect providers (IAM User Guide, "Create an OpenID Connect identity provider"): issuers whose tokens an account takes. */
+import {
+  deleteIdentityProvider,
+  findIdentityProvider,
+  listIdentityProviders,
+  putIdentityProvider,
+  updateIdentityProvider,
+} from "#metadata/identity-providers.ts";
+import type { IdentityProvider, IdentityProviderKey, ProviderChange } from "#metadata/identity-providers.ts";
+import { parsed, problem } from "#std/parsed.ts";
+import type { Parsed } from "#std/parsed.ts";
+import type { IdentityContext } from "./context.ts";
+import { refuse } from "./errors.ts";
+import { checkTags } from "./tag.ts";
+import type { IdentityTag } from "./tag.ts";
+
+/** A provider as it is shown. The time is milliseconds since the epoch. */
+export interface OidcProviderDetails {
+  readonly arn: string;
+  /** The issuer without `https://`. */
+  readonly url: string;
+  readonly clientIds: readonly string[];
+  readonly thumbprints: readonly string[];
+  readonly tags: readonly IdentityTag[];
+  readonly createdAt: number;
+}
+
+/** What a provider is made from. */
+export interface OidcProviderRequest {
+  /** As {@link parseIssuer} answers it. */
+  readonly name: string;
+  readonly clientIds: readonly string[];
+  readonly thumbprints: readonly string[];
+  readonly tags: readonly IdentityTag[];
+}
+
+const maxProviders = 100;
+const maxClientIds = 100;
+const maxThumbprints = 5;
+const maxIssuerLength = 255;
+/** What AWS says about every other URL. */
+const badUrl = "Invalid Open ID Connect Provider URL";
+const issuerForm = /^https:\/\/([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?(?:\/[\w.~%:@!$&'()+,;=/-]*)?)$/;
+const arnForm = /^arn:aws:iam::([0-9]{12}):oidc-provider\/([!-~]{1,255})$/;
+
+/** Reads an issuer's URL and answers it without its scheme: https, without a user, query or fragment. */
+export function parseIssuer(url: string): Parsed<string> {
+  const name = issuerForm.exec(url)?.[1];
+  return name !== undefined && url.length <= maxIssuerLength && URL.canParse(url) ? parsed(name) : problem(badUrl);
+}
+
+/** `arn:aws:iam::<account>:oidc-provider/<issuer without its scheme>` */
+export function oidcProviderArn(accountId: string, name: string): string {
+  return `arn:aws:iam::${accountId}:oidc-provider/${name}`;
+}
+
+/** Makes a provider. Throws IdentityError. */
+export async function createOidcProvider(ctx: IdentityContext, request: OidcProviderRequest): Promise<OidcProviderDetails> {
+  const { name } = request;
+  const clientIds = [...new Set(request.clientIds)];
+  if (clientIds.length > maxClientIds) throw tooManyClientIds();
+  const tags = checkTags(request.tags);
+  const made = await putIdentityProvider(ctx.core.metadata, {
+    accountId: ctx.accountId,
+    kind: "oidc",
+    name,
+    settings: { url: name, clientIds, thumbprints: checkThumbprints(request.thumbprints) },
+    // From entries, so that a key named __proto__ is a key like any other.
+    tags: Object.fromEntries(tags.map(({ key, value }) => [key, value])),
+    now: ctx.core.clock.now(),
+    limit: maxProviders,
+  });
+  if (made.outcome === "exists") throw refuse("exists", { noun: "oidc-provider", name: `https://${name}` });
+  if (made.outcome === "limit") throw refuse("limit", { quota: "OpenIdConnectProvidersPerAccount", limit: maxProviders });
+  return detailsOf(made.provider);
+}
+
+/** The provider of that ARN. Throws IdentityError `not-found`. */
+export async function getOidcProvider(ctx: IdentityContext, arn: string): Promise<OidcProviderDetails> {
+  const provider = await findIdentityProvider(ctx.core.metadata, keyOf(ctx, arn));
+  if (provider === undefined) throw refuse("not-found", { noun: "oidc-provider", name: arn });
+  return detailsOf(provider);
+}
+
+/** The ARNs of the account's providers; there are at most a hundred. */
+export async function listOidcProviders({ core, accountId }: IdentityContext): Promise<readonly string[]> {
+  return (await listIdentityProviders(core.metadata, { accountId, kind: "oidc" })).map((name) => oidcProviderArn(accountId, name));
+}
+
+/** Deletes a provider; one that is not there is no error, as AWS documents it. Throws IdentityError for what is no ARN of the account. */
+export async function deleteOidcProvider(ctx: IdentityContext, arn: string): Promise<void> {
+  await deleteIdentityProvider(ctx.core.metadata, keyOf(ctx, arn));
+}
+
+/** Adds a client id; one that is there already is no error. Throws IdentityError. */
+export async function addClientId(ctx: IdentityContext, arn: string, clientId: string): Promise<void> {
+  await update(ctx, arn, { addClientId: clientId, maxClientIds });
+}
+
+/** Removes a client id; one that is not there is no error. Throws IdentityError `not-found`. */
+export async function removeClientId(ctx: IdentityContext, arn: string, clientId: string): Promise<void> {
+  await update(ctx, arn, { removeClientId: clientId });
+}
+
+/** Replaces the thumbprints. Throws IdentityError. */
+export async function updateThumbprints(ctx: IdentityContext, arn: string, thumbprints: readonly string[]): Promise<void> {
+  await update(ctx, arn, { thumbprints: checkThumbprints(thumbprints) });
+}
+
+async function update(ctx: IdentityContext, arn: string, change: ProviderChange): Promise<void> {
+  const outcome = await updateIdentityProvider(ctx.core.metadata, keyOf(ctx, arn), change);
+  if (outcome === "not-found") throw refuse("not-found", { noun: "oidc-provider", name: arn });
+  if (outcome === "limit") throw tooManyClientIds();
+}
+
+function tooManyClientIds(): Error {
+  return refuse("limit", { quota: "ClientIdsPerOpenIdConnectProvider", limit: maxClientIds });
+}
+
+function checkThumbprints(thumbprints: readonly string[]): readonly string[] {
+  if (thumbprints.length <= maxThumbprints) return thumbprints;
+  // AWS's sentence; five are taken.
+  throw refuse("invalid-input", { message: "Thumbprint list must contain fewer than 5 entries." });
+}
+
+function keyOf({ accountId }: IdentityContext, arn: string): IdentityProviderKey {
+  const [, owner, name] = arnForm.exec(arn) ?? [];
+  if (name === undefined || owner !== accountId) throw refuse("not-found", { noun: "oidc-provider", name: arn });
+  return { accountId, kind: "oidc", name };
+}
+
+function detailsOf({ accountId, name, settings, tags, createdAt }: IdentityProvider): OidcProviderDetails {
+  return {
+    arn: oidcProviderArn(accountId, name),
+    url: settings.url,
+    clientIds: settings.clientIds,
+    thumbprints: settings.thumbprints,
+    tags: Object.entries(tags).map(([key, value]) => ({ key, value })),
+    createdAt,
+  };
+}
