@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CreateRepositoryCommand } from "@aws-sdk/client-ecr";
 import { createEcrClient, registryPassword } from "../test/aws-client.ts";
-import { freePort, rootKey } from "../test/server-process.ts";
+import { freePort, rootKey, runtimeFlags } from "../test/server-process.ts";
 
 /** Which core is whose. */
 export const serverCore = "0";
@@ -81,7 +81,7 @@ export async function startSupercargo(folder: string): Promise<Peer> {
   const { child, startMs } = await launch({
     name: "supercargo",
     folder,
-    command: [process.execPath, main, "serve"],
+    command: [process.execPath, ...runtimeFlags, main, "serve"],
     environment: {
       SUPERCARGO_LISTEN: `127.0.0.1:${port}`,
       SUPERCARGO_DATA: join(folder, "data"),

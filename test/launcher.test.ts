@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { test } from "node:test";
 import { runTool } from "./clients/tool.ts";
-import { freePort } from "./server-process.ts";
+import { freePort, runtimeFlags } from "./server-process.ts";
 
 const launcher = new URL("../bin/supercargo.js", import.meta.url).pathname;
 
@@ -25,6 +25,15 @@ test("an old Node finds the pinned runtime, and exit codes pass through", availa
   const refused = await runTool([oldNode ?? "", launcher, "gc", "--data", "/nowhere"], { environment });
   assert.equal(refused.status, 2);
   assert.match(refused.stderr, /there is no registry in \/nowhere/);
+});
+
+test("the launcher gives the runtime what the scripts give it", () => {
+  assert.ok(runtimeFlags.length > 0);
+  const [, literal = ""] = /const runtimeFlags = (\[.*\]);/.exec(readFileSync(launcher, "utf8")) ?? [];
+  assert.deepEqual(JSON.parse(literal), runtimeFlags);
+  const { scripts } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { scripts: Record<string, string> };
+  assert.equal(scripts["start"], `exec node ${runtimeFlags.join(" ")} src/cli/main.ts serve`);
+  assert.equal(scripts["supercargo"], `exec node ${runtimeFlags.join(" ")} src/cli/main.ts`);
 });
 
 test("signals reach the server, and its end is the launcher's", available, async () => {

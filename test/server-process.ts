@@ -40,6 +40,10 @@ export interface ServerProcess {
 }
 
 const root = new URL("..", import.meta.url).pathname;
+const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts: { start: string } };
+
+/** What `npm start` gives to the runtime, before the program. */
+export const runtimeFlags: readonly string[] = scripts.start.split(" ").filter((word) => word.startsWith("--"));
 
 /** A loopback port that is free now. */
 export async function freePort(): Promise<number> {
@@ -57,7 +61,14 @@ export async function freePort(): Promise<number> {
 export async function startServerProcess(options: ServerOptions = {}): Promise<ServerProcess> {
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), "supercargo-"));
   const port = options.port ?? (await freePort());
-  const command = [...(options.wrapper ?? []), process.execPath, ...(options.nodeArguments ?? []), join(root, "src/cli/main.ts"), "serve"];
+  const command = [
+    ...(options.wrapper ?? []),
+    process.execPath,
+    ...runtimeFlags,
+    ...(options.nodeArguments ?? []),
+    join(root, "src/cli/main.ts"),
+    "serve",
+  ];
   const environment: Record<string, string> = {
     PATH: process.env["PATH"] ?? "",
     HOME: process.env["HOME"] ?? "",

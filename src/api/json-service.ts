@@ -3,38 +3,19 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { auditIdentityOf } from "#access/audit-identity.ts";
 import { beginSignedRequest } from "#access/access.ts";
 import { decodeJsonBody, encodeJsonBody, encodeJsonError, jsonContentType } from "#aws/json-protocol.ts";
-import type { ServiceModel } from "#aws/model.ts";
 import { assert } from "#std/assert.ts";
 import type { Exchange } from "#std/exchange.ts";
 import { auditedInput } from "./audit.ts";
 import { askForBody, bufferBody } from "./body.ts";
-import { ecrOperations } from "./ecr/table.ts";
 import { receiveUploadPart } from "./ecr/upload-part.ts";
 import { ApiFault, notImplemented } from "./fault.ts";
 import type { ReceivedInput } from "./invoke.ts";
 import { findRow, invoke, makeCall, requestFacts } from "./invoke.ts";
-import type { InputProblems } from "./json-input.ts";
-import { inputOf, parameterProblem, validationProblem } from "./json-input.ts";
-import { kmsOperations } from "./kms/table.ts";
-import { ecrModel, kmsModel, secretsModel } from "./models.ts";
+import { inputOf } from "./json-input.ts";
 import type { ApiDeps } from "./pipeline.ts";
 import { respond } from "./respond.ts";
-import { secretsOperations } from "./secretsmanager/table.ts";
-
-/** One service of this protocol; `name` is how signatures are scoped. */
-interface JsonService {
-  readonly name: string;
-  readonly model: ServiceModel;
-  readonly operations: Readonly<Record<string, unknown>>;
-  /** How the service says that an input breaks its model. */
-  readonly problemOf: InputProblems;
-}
-
-const services: readonly JsonService[] = [
-  { name: "ecr", model: ecrModel, operations: ecrOperations, problemOf: parameterProblem },
-  { name: "kms", model: kmsModel, operations: kmsOperations, problemOf: validationProblem },
-  { name: "secretsmanager", model: secretsModel, operations: secretsOperations, problemOf: validationProblem },
-];
+import { jsonServices } from "./service.ts";
+import type { JsonService, LoadedService } from "./service.ts";
 
 /** What a body may have unless its row says otherwise. */
 const usualBodyLimitBytes = 1_048_576;
@@ -43,7 +24,8 @@ const denied = { code: "AccessDeniedException", status: 400 };
 /** Answers one call of a JSON service. Throws what `pipeline.ts` turns into an answer. */
 export async function answerJson(deps: ApiDeps, exchange: Exchange): Promise<void> {
   const { request, response } = exchange;
-  const { service, operation } = readTarget(request);
+  const { json, operation } = readTarget(request);
+  const service = await json.load();
   const row = findRow(service.operations, operation);
   if (row === undefined) throw unknownOperation(operation);
   exchange.note({ route: `${service.name}.${operation}`, action: row.action });
@@ -54,7 +36,7 @@ export async function answerJson(deps: ApiDeps, exchange: Exchange): Promise<voi
   const received =
     operation === "UploadLayerPart"
       ? await receiveUploadPart(deps.budget, request)
-      : await receiveJson(deps, request, service, operation, limitBytes);
+      : await receiveJson(deps, request, { service, problemOf: json.problemOf }, operation, limitBytes);
   try {
     const principal = await signed.confirm(received.sha256);
     exchange.note({ principalArn: principal.arn });
@@ -77,11 +59,11 @@ export function renderJsonFault(response: ServerResponse, fault: ApiFault): void
 }
 
 /** The operation of `X-Amz-Target: <prefix>.<operation>`. Two such headers come joined and name nothing. */
-function readTarget(request: IncomingMessage): { readonly service: JsonService; readonly operation: string } {
+function readTarget(request: IncomingMessage): { readonly json: JsonService; readonly operation: string } {
   const target = String(request.headers["x-amz-target"] ?? "");
-  const service = services.find(({ model }) => target.startsWith(`${model.targetPrefix}.`));
-  if (request.method !== "POST" || service === undefined) throw unknownOperation(target);
-  return { service, operation: target.slice(`${service.model.targetPrefix}.`.length) };
+  const json = jsonServices.find(({ targetPrefix }) => target.startsWith(`${targetPrefix}.`));
+  if (request.method !== "POST" || json === undefined) throw unknownOperation(target);
+  return { json, operation: target.slice(json.targetPrefix.length + 1) };
 }
 
 function unknownOperation(name: string): ApiFault {
@@ -92,26 +74,26 @@ function unknownOperation(name: string): ApiFault {
 async function receiveJson(
   deps: ApiDeps,
   request: IncomingMessage,
-  service: JsonService,
+  { service, problemOf }: { readonly service: LoadedService } & Pick<JsonService, "problemOf">,
   operation: string,
   limitBytes: number,
 ): Promise<ReceivedInput> {
   const body = await bufferBody(request, limitBytes, deps.budget);
   return {
     sha256: body.sha256,
-    input: () => inputOf(decodeJsonBody(service.model, inputShapeOf(service, operation), body.bytes), service.problemOf),
+    input: () => inputOf(decodeJsonBody(service.model, inputShapeOf(service, operation), body.bytes), problemOf),
     release: () => body.release(),
   };
 }
 
-function inputShapeOf(service: JsonService, operation: string): string {
+function inputShapeOf(service: LoadedService, operation: string): string {
   const shape = service.model.operations.get(operation)?.input;
   assert(shape !== undefined, `the operation ${operation} has an input`);
   return shape;
 }
 
 /** Operations without an output answer an empty body's worth: `{}`. */
-function encodeOutput(service: JsonService, operation: string, output: unknown): string {
+function encodeOutput(service: LoadedService, operation: string, output: unknown): string {
   const shape = service.model.operations.get(operation)?.output;
   return shape === undefined ? "" : encodeJsonBody(service.model, shape, output as object);
 }

@@ -61,7 +61,7 @@ export function createApi(deps: ApiDeps): (exchange: Exchange) => Promise<void> 
 function protocolOf(request: IncomingMessage): "json" | "query" {
   if (request.headers["x-amz-target"] !== undefined) return "json";
   const isForm = request.headers["content-type"]?.trim().toLowerCase().startsWith("application/x-www-form-urlencoded") ?? false;
-  return isForm || request.method === "GET" ? "query" : "json";
+  return isForm || request.method === "GET" || request.url?.includes("?") === true ? "query" : "json";
 }
 
 async function answerFault(deps: ApiDeps, exchange: Exchange, protocol: "json" | "query", error: unknown): Promise<void> {

@@ -1,4 +1,4 @@
-/** The AWS Query protocol: the services `iam` and `sts`. Forms in, XML out; `GET` with the form in the query is how presigned calls come. */
+/** The AWS Query protocol: the services `iam` and `sts`. Forms in, XML out; presigned calls have the form in the query. */
 import type { IncomingMessage } from "node:http";
 import { auditIdentityOf } from "#access/audit-identity.ts";
 import { beginSignedRequest } from "#access/access.ts";
@@ -21,28 +21,20 @@ import { auditedInput } from "./audit.ts";
 import { askForBody, bufferBody } from "./body.ts";
 import type { BufferedBody } from "./body.ts";
 import { ApiFault, notImplemented } from "./fault.ts";
-import { iamOperations } from "./iam/table.ts";
 import type { AnyRow } from "./invoke.ts";
 import { findRow, invoke, makeCall, requestFacts } from "./invoke.ts";
-import { iamModel, stsModel } from "./models.ts";
 import type { ApiDeps } from "./pipeline.ts";
 import { respond } from "./respond.ts";
-import { stsOperations } from "./sts/table.ts";
+import { queryServices } from "./service.ts";
+import type { LoadedService } from "./service.ts";
 
-/** One service of this protocol; `name` is how signatures are scoped. */
-interface QueryService {
-  readonly name: string;
-  readonly model: ServiceModel;
-  readonly operations: Readonly<Record<string, unknown>>;
-}
-
-const sts: QueryService = { name: "sts", model: stsModel, operations: stsOperations };
-const services: readonly QueryService[] = [sts, { name: "iam", model: iamModel, operations: iamOperations }];
-const serviceNames = services.map(({ name }) => name);
+const serviceNames = Object.keys(queryServices);
+/** What answers are written in before it is known which service is asked. */
+const stsNamespace = "https://sts.amazonaws.com/doc/2011-06-15/";
 const denied = { code: "AccessDenied", status: 403 };
 
 /** The service that the answer to an exchange is written for, once it is known; errors before that are written as STS does. */
-const answering = new WeakMap<Exchange, QueryService>();
+const answering = new WeakMap<Exchange, LoadedService>();
 
 /** Answers one call of a Query service. Throws what `pipeline.ts` turns into an answer. */
 export async function answerQuery(deps: ApiDeps, exchange: Exchange): Promise<void> {
@@ -51,7 +43,7 @@ export async function answerQuery(deps: ApiDeps, exchange: Exchange): Promise<vo
   const facts = requestFacts(request);
   if (!carriesSignature(facts)) return await answerUnsigned(deps, exchange);
   const signed = await beginSignedRequest(deps.access, facts, { services: serviceNames });
-  const service = services.find(({ name }) => name === signed.claim.service) ?? sts;
+  const service = await queryServices[signed.claim.service === "iam" ? "iam" : "sts"]();
   answering.set(exchange, service);
   exchange.note({ route: service.name, accessKeyId: signed.claim.accessKeyId });
   askForBody(request, response);
@@ -76,6 +68,7 @@ async function answerUnsigned(deps: ApiDeps, exchange: Exchange): Promise<void> 
   try {
     const parameters = parseForm(body.bytes);
     const operation = parameters.ok ? (parameters.value.get("Action") ?? "") : "";
+    const sts = await queryServices.sts();
     const row = findRow(sts.operations, operation);
     if (!parameters.ok || row === undefined || "refused" in row || row.credentials !== "none") {
       throw new AuthFault("missing");
@@ -90,7 +83,7 @@ async function answerUnsigned(deps: ApiDeps, exchange: Exchange): Promise<void> 
 
 /** A call whose caller is known. */
 interface QueryCall {
-  readonly service: QueryService;
+  readonly service: LoadedService;
   readonly operation: string;
   readonly row: AnyRow;
   readonly parameters: FormParameters;
@@ -113,20 +106,21 @@ async function run(deps: ApiDeps, exchange: Exchange, asked: QueryCall): Promise
 /** Writes an error as the Query services do. */
 export function renderQueryFault(exchange: Exchange, { code, message, status }: ApiFault): void {
   const { response, requestId } = exchange;
-  const { xmlNamespace } = (answering.get(exchange) ?? sts).model;
+  const xmlNamespace = answering.get(exchange)?.model.xmlNamespace ?? stsNamespace;
   respond(response, status, queryContentType, encodeQueryError(xmlNamespace, { code, message, status, requestId }));
 }
 
-/** The form is the body of a POST, or the query of a GET, where what belongs to the signature stands beside it. */
+/** The form is the body; or the query of a GET or of a POST without a body (presigned), where what belongs to the signature stands beside it. */
 function readParameters(request: IncomingMessage, body: Uint8Array): FormParameters {
   const target = request.url ?? "";
   const query = target.indexOf("?");
-  const parameters = parseForm(request.method === "GET" ? (query < 0 ? "" : target.slice(query + 1)) : body);
+  const isInQuery = request.method === "GET" || (body.length === 0 && query >= 0);
+  const parameters = parseForm(isInQuery ? (query < 0 ? "" : target.slice(query + 1)) : body);
   if (!parameters.ok) throw new ApiFault("MalformedQueryString", parameters.problem);
   return parameters.value;
 }
 
-function readOperation(service: QueryService, parameters: FormParameters): { readonly operation: string; readonly row: AnyRow } {
+function readOperation(service: LoadedService, parameters: FormParameters): { readonly operation: string; readonly row: AnyRow } {
   const operation = parameters.get("Action");
   if (operation === undefined) throw new ApiFault("MissingAction", "The request must contain the parameter Action.");
   const version = parameters.get("Version") ?? "";

@@ -2,7 +2,7 @@
 import { createAccess } from "#access/access.ts";
 import type { Access } from "#access/access.ts";
 import { createOpenIdKeys } from "#identity/openid-keys.ts";
-import type { OpenIdKeys } from "#identity/openid-keys.ts";
+import type { FetchJson, OpenIdKeys } from "#identity/openid-keys.ts";
 import { openDatabase } from "#metadata/database.ts";
 import type { Database } from "#metadata/database.ts";
 import type { RegistryCore } from "#registry/context.ts";
@@ -15,7 +15,6 @@ import type { Log } from "#std/log.ts";
 import { systemRandom } from "#std/random.ts";
 import type { StorageDriver } from "#storage/driver.ts";
 import { createFilesystemDriver } from "#storage/filesystem.ts";
-import { createGuardedFetch } from "#upstream/guarded-fetch.ts";
 import { dataFolderAt, holdsRegistry, loadInstanceKeys } from "./data-folder.ts";
 import type { DataFolder } from "./data-folder.ts";
 import { guardDevMark, matchFolder, readRegistryId, wrongFolder } from "./instance-marks.ts";
@@ -71,12 +70,21 @@ export async function openFoundation(settings: Settings, log: Log, purpose: "ser
       defaultAccountId: settings.account,
       regions: settings.regions,
     });
-    const openIdKeys = createOpenIdKeys(createGuardedFetch({ trustedHosts: settings.trustedHosts }), clock, log);
+    const openIdKeys = createOpenIdKeys(guardedFetch(settings.trustedHosts), clock, log);
     return { core, access, openIdKeys, paths, close: () => metadata.close() };
   } catch (error) {
     await metadata.close();
     throw error;
   }
+}
+
+/** Node's client for other servers takes megabytes, so it is loaded by the first question to an identity provider. */
+function guardedFetch(trustedHosts: readonly string[]): FetchJson {
+  let fetchJson: Promise<FetchJson> | undefined;
+  return async (url) => {
+    fetchJson ??= import("#upstream/guarded-fetch.ts").then(({ createGuardedFetch }) => createGuardedFetch({ trustedHosts }));
+    return (await fetchJson)(url);
+  };
 }
 
 async function openFacts(settings: Settings, paths: DataFolder, log: Log): Promise<Database> {

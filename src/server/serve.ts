@@ -4,14 +4,11 @@ import { createMachineCredentials } from "#api/machine-credentials.ts";
 import { createApi } from "#api/pipeline.ts";
 import { createDistribution } from "#distribution/pipeline.ts";
 import { startWorker } from "#jobs/worker.ts";
-import { destroyDueKeys } from "#kms/key.ts";
-import { rotateDueKeys } from "#kms/rotation.ts";
 import { findRootKey } from "#metadata/accounts.ts";
 import { renewJob } from "#metadata/jobs.ts";
 import { createAddressing } from "#registry/addressing.ts";
 import { repeatUntilDone } from "#registry/batches.ts";
 import { runGarbageCollection } from "#registry/gc.ts";
-import { removeDueSecrets } from "#secrets/secret.ts";
 import { createByteBudget } from "#std/byte-budget.ts";
 import { systemRandom } from "#std/random.ts";
 import { openFoundation } from "./assemble.ts";
@@ -88,11 +85,16 @@ async function openServer(settings: Settings, log: ServerLog, version: string, o
     core: foundation.core,
     handlers: {
       gc: async ({ core, signal }) => void (await runGarbageCollection(core, { signal })),
+      // Loaded when they run: many registries never have a key or a secret.
       kms: async ({ core, signal }) => {
+        const [{ destroyDueKeys }, { rotateDueKeys }] = await Promise.all([import("#kms/key.ts"), import("#kms/rotation.ts")]);
         await repeatUntilDone(signal, () => destroyDueKeys(core, { limit: keyBatch }));
         await repeatUntilDone(signal, () => rotateDueKeys(core, { limit: keyBatch }));
       },
-      secrets: async ({ core, signal }) => void (await repeatUntilDone(signal, () => removeDueSecrets(core, { limit: secretBatch }))),
+      secrets: async ({ core, signal }) => {
+        const { removeDueSecrets } = await import("#secrets/secret.ts");
+        await repeatUntilDone(signal, () => removeDueSecrets(core, { limit: secretBatch }));
+      },
     },
     recurring: [
       { kind: "gc", everyMs: hourMs },

@@ -12,7 +12,7 @@ import { abortSignal, announcedBytes, hashBody } from "../body.ts";
 import { ApiFault, invalidParameter } from "../fault.ts";
 import type { ReceivedInput } from "../invoke.ts";
 import { inputOf, parameterProblem } from "../json-input.ts";
-import { ecrModel } from "../models.ts";
+import { ecrModel } from "./service-model.ts";
 import { blockBytes, collectBlob } from "./received-blob.ts";
 
 const blobMember = "layerPartBlob";

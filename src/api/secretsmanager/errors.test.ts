@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { refuse } from "#secrets/errors.ts";
 import type { SecretsError } from "#secrets/errors.ts";
-import { secretsModel } from "../models.ts";
+import { secretsModel } from "./service-model.ts";
 import { secretsFault, secretsFaults } from "./errors.ts";
 
 const cases: readonly (readonly [SecretsError, string, RegExp])[] = [
