@@ -9,7 +9,7 @@ import type { AuthFaultCode, RequestFacts } from "#aws/sigv4.ts";
 import { presign, signRequest } from "#aws/sigv4-signer.ts";
 import { issueSession } from "#identity/session.ts";
 import type { IssuedCredentials, SessionRequest } from "#identity/session.ts";
-import { moveIdentityEpoch } from "#metadata/accounts.ts";
+import { moveIdentityEpoch } from "#metadata/identity-epoch.ts";
 import { openDatabase } from "#metadata/database.ts";
 import type { Database } from "#metadata/database.ts";
 import { makeInstanceKey } from "#sealing/instance-key.ts";

@@ -20,6 +20,8 @@ export interface Ask {
   readonly action: string;
   /** An ARN, or `*` for what concerns the caller's own account. */
   readonly resource: string;
+  /** What a denial names instead of the resource, where AWS does not name it by its ARN. */
+  readonly shownAs?: string;
   readonly region: string;
   readonly origin: RequestOrigin;
   /** Condition keys that only the request itself can tell, by their names as AWS writes them. Several tags under {@link namedTagKey} are asked for one by one. */
@@ -93,7 +95,7 @@ function decideOne(access: Access, principal: Principal, ask: Ask, standing: Res
   const { statements } = result;
   return result.allowed
     ? { allowed: true, statements }
-    : { allowed: false, message: denialMessage({ caller, action, resource }, result), statements };
+    : { allowed: false, message: denialMessage({ caller, action, resource: ask.shownAs ?? resource }, result), statements };
 }
 
 const identityAction = "iam:";

@@ -4,7 +4,8 @@
  * disabled or replaced stops working with the first request after its change is visible.
  */
 import { deriveSigningKey } from "#aws/sigv4.ts";
-import { findAccessKey, readIdentityEpoch } from "#metadata/accounts.ts";
+import { findAccessKey } from "#metadata/accounts.ts";
+import { readIdentityEpoch } from "#metadata/identity-epoch.ts";
 import type { Database } from "#metadata/database.ts";
 import { findSession } from "#metadata/sessions.ts";
 import type { Session } from "#metadata/sessions.ts";

@@ -8,6 +8,7 @@ import type { RequestFacts } from "#aws/sigv4.ts";
 import type { Exchange } from "#std/exchange.ts";
 import type { ApiCall, AskedPermission, OperationRow, RefusedRow } from "./call.ts";
 import { ApiFault } from "./fault.ts";
+import { shownResource } from "./iam/shown-resource.ts";
 import type { ApiDeps } from "./pipeline.ts";
 
 /**
@@ -73,6 +74,7 @@ export async function invoke(
       region: call.region,
       origin: call.origin,
       keys: own,
+      shownAs: shownResource(action, resource, input),
     });
     call.exchange.decided({ action, resource, allowed: decision.allowed, statements: decision.statements });
     if (!decision.allowed) throw new ApiFault(denied.code, decision.message, denied.status);

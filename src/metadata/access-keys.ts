@@ -1,6 +1,6 @@
 /** Long-term access keys of users and of root, beyond finding one by its id (that is `accounts.ts`). Secrets are sealed before they come here. */
 import type { Transaction } from "kysely";
-import { moveIdentityEpoch } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import { findIdentityIn } from "./identity-rows.ts";
 import type { Schema } from "./schema.ts";

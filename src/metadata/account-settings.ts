@@ -1,5 +1,5 @@
 /** What an account says about itself: its alias, its password policy, and how much of everything it has. */
-import { moveIdentityEpoch } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import type { IdentityKind } from "./identity-rows.ts";
 

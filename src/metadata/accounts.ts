@@ -1,8 +1,6 @@
-import { sql } from "kysely";
-import type { Transaction } from "kysely";
 import type { Database } from "./database.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import { preparedStatement } from "./prepared.ts";
-import type { Schema } from "./schema.ts";
 
 /** A long-term access key with its sealed secret. */
 export interface AccessKey {
@@ -43,19 +41,6 @@ const findRoot = preparedStatement(
   `select ${accessKeyColumns} from access_key k left join identity i on i.identity_id = k.identity_id
    where k.account_id = ?1 and k.identity_id is null order by k.created_at desc, k.access_key_id limit 1`,
 );
-const readEpoch = preparedStatement("read_identity_epoch", "select value from epoch where name = 'identity'");
-
-/** How long Postgres nodes believe the last epoch they read. */
-const epochPollMs = 500;
-
-interface EpochCache {
-  epoch: number;
-  dataVersion: number | undefined;
-  readAt: number;
-}
-
-const epochs = new WeakMap<Database, EpochCache>();
-
 /** Makes the account known; no error when it is already. */
 export async function ensureAccount(db: Database, input: { readonly accountId: string; readonly now: number }): Promise<void> {
   await db.transaction(async (tx) => {
@@ -138,18 +123,6 @@ export async function putRootKey(
   });
 }
 
-/**
- * Tells every cache of identities and policies that something changed. The first statement of each transaction that changes one: it also
- * locks the row, so identity writes follow one another and none sees half of another.
- */
-export async function moveIdentityEpoch(tx: Transaction<Schema>): Promise<void> {
-  await tx
-    .updateTable("epoch")
-    .set({ value: sql`value + 1` })
-    .where("name", "=", "identity")
-    .execute();
-}
-
 /** The access key of that id, active or not. */
 export async function findAccessKey(db: Database, accessKeyId: string): Promise<AccessKey | undefined> {
   const [row] = await db.prepared.all<AccessKeyRow>(findKey, [accessKeyId]);
@@ -160,24 +133,6 @@ export async function findAccessKey(db: Database, accessKeyId: string): Promise<
 export async function findRootKey(db: Database, accountId: string): Promise<AccessKey | undefined> {
   const [row] = await db.prepared.all<AccessKeyRow>(findRoot, [accountId]);
   return row === undefined ? undefined : accessKeyOf(row);
-}
-
-/**
- * A number that moves with every identity write; caches of identities hold while it stands. At most 500 ms old on
- * Postgres, always current on SQLite, where it is read again only when the file has changed. Rejects when the database
- * cannot be reached: nobody lives on yesterday's permissions.
- */
-export async function readIdentityEpoch(db: Database): Promise<number> {
-  const dataVersion = db.readDataVersion();
-  const readAt = performance.now();
-  const known = epochs.get(db);
-  if (known !== undefined && known.dataVersion === dataVersion && (dataVersion !== undefined || readAt - known.readAt < epochPollMs)) {
-    return known.epoch;
-  }
-  const [row] = await db.prepared.all<{ value: number }>(readEpoch, []);
-  const epoch = row?.value ?? 0;
-  epochs.set(db, { epoch, dataVersion, readAt });
-  return epoch;
 }
 
 /** A setting of the instance itself. */

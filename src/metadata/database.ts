@@ -13,6 +13,7 @@ import type { Log } from "#std/log.ts";
 import { tellingFull } from "./database-full.ts";
 import { postgresDialect, sqliteDialect } from "./dialect.ts";
 import type { Dialect } from "./dialect.ts";
+import { noticingEpoch } from "./identity-epoch.ts";
 import { migrate, readVersion } from "./migrations.ts";
 import { isPostgresFull, openPostgres } from "./postgres.ts";
 import type { PreparedRunner } from "./prepared.ts";
@@ -92,15 +93,26 @@ async function openOnPostgres(url: string, maxConnections: number | undefined, l
     await connections.close();
     throw error;
   }
-  return {
+  const db: Database = {
     dialect: postgresDialect,
     read: connections.kysely,
     prepared: connections.prepared,
-    transaction: (work) => tellingFull(isPostgresFull, () => connections.transaction(work)),
+    transaction: (work) =>
+      noticingEpoch(
+        () => db,
+        (track) =>
+          tellingFull(isPostgresFull, () =>
+            connections.transaction((tx) => {
+              track(tx);
+              return work(tx);
+            }),
+          ),
+      ),
     readDataVersion: () => undefined,
     check: () => checkReads(connections.kysely),
     close: () => connections.close(),
   };
+  return db;
 }
 
 /** One transaction after another: SQLite has one writer, and a second one that waits inside SQLite would block the event loop. */

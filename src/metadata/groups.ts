@@ -1,5 +1,5 @@
 /** Groups and who is in them. */
-import { moveIdentityEpoch } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import { findIdentityIn, identityOf } from "./identity-rows.ts";
 import { deleteIdentityRow, insertIdentity } from "./identities.ts";

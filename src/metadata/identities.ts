@@ -1,6 +1,6 @@
 /** What users, groups, roles, managed policies and instance profiles have in common: names, paths, unique ids, boundaries, listings. */
 import type { Transaction } from "kysely";
-import { moveIdentityEpoch } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import { findIdentityIn, identityOf, nameKey } from "./identity-rows.ts";
 import type { Identity, IdentityKey, IdentityKind } from "./identity-rows.ts";

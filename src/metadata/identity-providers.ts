@@ -1,6 +1,6 @@
 /** Identity providers: whose tokens an account takes as proof of who somebody is. */
 import type { Selectable } from "kysely";
-import { moveIdentityEpoch } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import type { IdentityProviderTable } from "./schema-identity.ts";
 

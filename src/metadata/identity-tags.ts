@@ -1,5 +1,5 @@
 import type { Transaction } from "kysely";
-import { moveIdentityEpoch } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import { findIdentityIn } from "./identity-rows.ts";
 import type { IdentityKey } from "./identity-rows.ts";

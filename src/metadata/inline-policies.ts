@@ -1,5 +1,5 @@
 /** Policies inside users, groups and roles. */
-import { moveIdentityEpoch } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import type { IdentityKey } from "./identity-rows.ts";
 import { findHolderIn } from "./policy-attachments.ts";

@@ -1,6 +1,6 @@
 /** Instance profiles: a name under which machines are given one role. */
 import type { Transaction } from "kysely";
-import { moveIdentityEpoch } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import { findIdentityIn, identityOf } from "./identity-rows.ts";
 import { deleteIdentityRow, findIdentity, insertIdentity, listIdentities } from "./identities.ts";

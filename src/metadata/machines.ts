@@ -1,4 +1,4 @@
-import { moveIdentityEpoch } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import { findIdentityIn } from "./identity-rows.ts";
 

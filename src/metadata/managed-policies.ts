@@ -1,7 +1,7 @@
 /** Managed policies of accounts and their versions. The policies that AWS manages are part of the program and have no rows here. */
 import { sql } from "kysely";
 import type { Transaction } from "kysely";
-import { moveIdentityEpoch } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import { identityOf } from "./identity-rows.ts";
 import { deleteIdentityRow, insertIdentity } from "./identities.ts";

@@ -1,16 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   claimInstanceSetting,
   ensureAccount,
   findAccessKey,
   findRootKey,
   putRootKey,
-  readIdentityEpoch,
   readInstanceSetting,
   writeInstanceSetting,
 } from "./accounts.ts";
+import { readIdentityEpoch } from "./identity-epoch.ts";
 import { listChanges } from "./changes.ts";
 import { readSchemaVersion } from "./database.ts";
 import { claimJob, enqueueJob, failJob, finishJob, listDeadJobs, renewJob } from "./jobs.ts";
@@ -34,10 +33,8 @@ export function accountContract(opened: OpenedDatabase): void {
     await putRootKey(db, { ...second, now: startAt + 1 });
     assert.equal(await findAccessKey(db, key.accessKeyId), undefined);
     assert.deepEqual(await findRootKey(db, accountId), { ...second, status: "Active", user: undefined });
-    for (let waited = 0; (await readIdentityEpoch(db)) !== before + 2; waited += 50) {
-      assert.ok(waited < 1_000, "the epoch is known within a second");
-      await sleep(50);
-    }
+    // Other nodes may take half a second to see it; the one that moved it may not.
+    assert.equal(await readIdentityEpoch(db), before + 2);
   });
 
   test("instance settings are written over", async () => {

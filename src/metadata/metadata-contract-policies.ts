@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ensureAccount, moveIdentityEpoch } from "./accounts.ts";
+import { ensureAccount } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import { findIdentity, insertIdentity } from "./identities.ts";
 import type { Identity, IdentityKind } from "./identity-rows.ts";

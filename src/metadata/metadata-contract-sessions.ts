@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ensureAccount, readIdentityEpoch } from "./accounts.ts";
+import { ensureAccount } from "./accounts.ts";
+import { readIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import { insertIdentity } from "./identities.ts";
 import type { Identity } from "./identity-rows.ts";

@@ -9,7 +9,8 @@ import {
   putPasswordPolicy,
   setAccountAlias,
 } from "./account-settings.ts";
-import { ensureAccount, findAccessKey, putRootKey, readIdentityEpoch } from "./accounts.ts";
+import { ensureAccount, findAccessKey, putRootKey } from "./accounts.ts";
+import { readIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import { addGroupMember, createGroup, deleteGroup, listGroupMembers, listGroupsOfUser, removeGroupMember } from "./groups.ts";
 import { findIdentity, updateIdentity } from "./identities.ts";

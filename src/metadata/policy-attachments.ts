@@ -1,7 +1,7 @@
 /** Managed policies on users, groups and roles: as permissions, and as the boundary of users and roles. */
 import { sql } from "kysely";
 import type { Transaction } from "kysely";
-import { moveIdentityEpoch } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import { findIdentityIn, identityOf } from "./identity-rows.ts";
 import type { Identity, IdentityKey } from "./identity-rows.ts";

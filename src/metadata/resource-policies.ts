@@ -1,5 +1,5 @@
 /** Policies of repositories and registries, exactly as they were given, and what else of a repository decides about access: its resource tags. */
-import { moveIdentityEpoch } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import { appendChanges } from "./changes.ts";
 import type { Author, ChangedRepository } from "./changes.ts";
 import type { Database } from "./database.ts";

@@ -1,4 +1,4 @@
-import { moveIdentityEpoch } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import { appendChanges } from "./changes.ts";
 import type { Author } from "./changes.ts";
 import type { Database } from "./database.ts";

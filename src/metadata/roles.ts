@@ -1,6 +1,6 @@
 /** What only roles have: who may take them on and for how long, the service that a service-linked role belongs to, and the last use. */
 import type { Selectable, Transaction } from "kysely";
-import { moveIdentityEpoch } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import { findIdentityIn, identityOf } from "./identity-rows.ts";
 import { deleteIdentityRow, insertIdentity, listIdentities } from "./identities.ts";

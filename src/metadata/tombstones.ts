@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Transaction } from "kysely";
-import { moveIdentityEpoch } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import { appendChanges } from "./changes.ts";
 import type { Author, NewChange } from "./changes.ts";
 import type { Database } from "./database.ts";

@@ -1,5 +1,5 @@
 /** Console passwords of users. What comes here and goes from here is the hash, which says itself how it was made. */
-import { moveIdentityEpoch } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import { findIdentityIn } from "./identity-rows.ts";
 

@@ -1,5 +1,5 @@
 /** Making and deleting users. What they have in common with other identities is in `identities.ts`. */
-import { moveIdentityEpoch } from "./accounts.ts";
+import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import { findIdentityIn } from "./identity-rows.ts";
 import { deleteIdentityRow, insertIdentity } from "./identities.ts";

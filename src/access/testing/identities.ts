@@ -1,5 +1,5 @@
 /** Users, roles and policies for the tests of this room, made with as little as a case needs to say. */
-import { moveIdentityEpoch } from "#metadata/accounts.ts";
+import { moveIdentityEpoch } from "#metadata/identity-epoch.ts";
 import type { Database } from "#metadata/database.ts";
 import { insertIdentity } from "#metadata/identities.ts";
 import type { IdentityKind } from "#metadata/identity-rows.ts";

@@ -58,7 +58,7 @@ test("nobody gets beyond their boundary, from the next request on", async () => 
   const denied = await make("during");
   assert.equal(
     denied.message,
-    `User: arn:aws:iam::${account}:user/limited is not authorized to perform: iam:CreateGroup on resource: arn:aws:iam::${account}:group/during because no permissions boundary allows the iam:CreateGroup action`,
+    `User: arn:aws:iam::${account}:user/limited is not authorized to perform: iam:CreateGroup on resource: group during because no permissions boundary allows the iam:CreateGroup action`,
   );
   await iam(server, "DeleteUserPermissionsBoundary", { UserName: "limited" });
   assert.equal((await make("after")).status, 200);

@@ -131,7 +131,7 @@ test("without a name the caller is meant", async () => {
   const key = await makeIamUser(server, "self", [allowing(["iam:GetUser"], `${account}:user/self`)]);
   assert.equal((await iam(server, "GetUser", {}, key)).first("UserName"), "self");
   const other = await callIam(server, "GetUser", { UserName: "other" }, key);
-  const denial = `User: ${account}:user/self is not authorized to perform: iam:GetUser on resource: ${account}:user/other because no identity-based policy allows the iam:GetUser action`;
+  const denial = `User: ${account}:user/self is not authorized to perform: iam:GetUser on resource: user other because no identity-based policy allows the iam:GetUser action`;
   assert.deepEqual([other.status, other.code, other.message], [403, "AccessDenied", denial]);
 });
 
