@@ -6,7 +6,7 @@ import type { IdentityOfTest, PolicyOfTest } from "#access/testing/identities.ts
 import { identityArn } from "#identity/arn.ts";
 import { makeUniqueId } from "#identity/unique-id.ts";
 import { createRole } from "#metadata/roles.ts";
-import { moveIdentityEpoch } from "#metadata/accounts.ts";
+import { moveIdentityEpoch } from "#metadata/identity-epoch.ts";
 import { startRegistryServer } from "./registry-server.ts";
 import type { RegistryServer, RegistryServerOptions } from "./registry-server.ts";
 
