@@ -37,7 +37,8 @@ const nodeModules: Readonly<Record<string, readonly string[]>> = {
   "node:sqlite": ["metadata"],
   "node:fs": ["storage", "metadata", "server", "cli"],
   "node:fs/promises": ["storage", "metadata", "server", "cli"],
-  "node:child_process": [],
+  // `supercargo login` opens the person's browser. No server starts other programs.
+  "node:child_process": ["cli"],
 };
 
 /** What brings time and chance in by the back door. */

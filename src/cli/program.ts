@@ -21,6 +21,8 @@ import {
   serve,
   undo,
 } from "./commands.ts";
+import { login } from "./login.ts";
+import type { LoginFlags } from "./login.ts";
 import type { Flags } from "./settings-file.ts";
 
 const version = (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
@@ -106,6 +108,19 @@ function createProgram(): Command {
     .requiredOption("--token-file <file>", "the machine's token")
     .option("--agent-listen <address>", "where to listen", "127.0.0.1:1338")
     .action((flags) => machineAgent(textOf(flags)));
+
+  program
+    .command("login")
+    .description("sign in at an identity provider in the browser, and print keys as a credential_process of AWS tools does")
+    .requiredOption("--server <url>", "the registry, https://host[:port]")
+    .requiredOption("--issuer <url>", "the OpenID Connect provider; the registry must know it")
+    .requiredOption("--client-id <id>", "this program's id at the provider: a public client that may come back to 127.0.0.1")
+    .requiredOption("--role-arn <arn>", "the role whose keys are wanted; it must trust the provider")
+    .option("--session-name <name>", "what the session is called; default: the name of who is logged in on this machine")
+    .option("--duration <seconds>", "how long the keys live, 900 to 43200; default: what the server gives, an hour")
+    .option("--cache-file <file>", "where the keys are kept until five minutes before their end; default: in the user's cache folder")
+    .option("--no-browser", "only print the address to open")
+    .action((flags: LoginFlags) => login(flags));
 
   withSettings(program.command("audit").description("find records of the audit log, oldest first"), dataSettings)
     .option("--since <moment>", "from this moment on, or from so long ago: 90m, 24h, 7d")
