@@ -126,7 +126,7 @@ export function withoutUpload(facts: Facts, uploadId: string): Facts {
  * Waits until the facts are these and stay so for a moment: a server needs a while to see that its client is gone, and may only be about
  * to begin. Fails with the difference when they never are.
  */
-export async function settlesAt(ground: Ground, expected: Facts): Promise<void> {
+export async function settlesAt(ground: Pick<Ground, "facts">, expected: Facts): Promise<void> {
   const deadline = performance.now() + 5_000;
   for (let times = 0; times < 3; await sleep(5)) {
     const facts = await ground.facts();

@@ -10,7 +10,7 @@ import { createOciClient, sha256 } from "../oci-client.ts";
 import type { OciClient } from "../oci-client.ts";
 import { startServerProcess } from "../server-process.ts";
 import type { ServerProcess } from "../server-process.ts";
-import { readFacts } from "./ground.ts";
+import { readFacts, settlesAt } from "./ground.ts";
 import type { Facts } from "./ground.ts";
 import { Line } from "./line.ts";
 
@@ -57,7 +57,7 @@ async function say(
 }
 
 async function expectAlive(before: Facts): Promise<void> {
-  assert.deepEqual(await facts(), before);
+  await settlesAt({ facts }, before);
   assert.equal((await oci.verifyImage("wire/app", "v1")).digest, digest);
 }
 
