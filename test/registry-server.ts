@@ -21,6 +21,7 @@ import { parseRepositoryName } from "#oci/repository-name.ts";
 import { createAddressing } from "#registry/addressing.ts";
 import type { Addressing } from "#registry/addressing.ts";
 import type { RegistryContext, RegistryCore } from "#registry/context.ts";
+import { createKeyService } from "#server/key-service.ts";
 import type { Limits } from "#registry/limits.ts";
 import { defaultLimits } from "#registry/limits.ts";
 import { createManifestCache } from "#registry/manifest-cache.ts";
@@ -137,6 +138,7 @@ export async function startRegistryServer(options: RegistryServerOptions = {}): 
     limits: { ...defaultLimits, ...options.limits },
     manifests: createManifestCache(16_777_216),
     uploads: createUploadHashes(),
+    keys: createKeyService({ metadata, clock, random, sealer }),
   };
   const regions = options.regions ?? [region, "us-east-1"];
   const access = createAccess({ metadata, sealer, clock, random, log, dev: false, defaultAccountId: accountId, regions });

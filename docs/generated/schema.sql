@@ -1,4 +1,4 @@
--- Made by tools/generate-schema.ts from src/metadata/migrations; do not edit. Schema version 5, as SQLite has it.
+-- Made by tools/generate-schema.ts from src/metadata/migrations; do not edit. Schema version 6, as SQLite has it.
 
 CREATE TABLE schema_version (version integer primary key, name text not null);
 
@@ -57,10 +57,10 @@ CREATE TABLE repository (
   tag_mutability text not null check (tag_mutability in ('MUTABLE', 'IMMUTABLE', 'MUTABLE_WITH_EXCLUSION', 'IMMUTABLE_WITH_EXCLUSION')),
   mutability_filters text not null,
   scan_on_push integer not null check (scan_on_push in (0, 1)),
-  encryption_type text not null check (encryption_type in ('AES256')),
+  encryption_type text not null check (encryption_type in ('AES256', 'KMS', 'KMS_DSSE')),
   protection_domain text not null,
   revision integer not null default 1
-) strict;
+, kms_key_arn text) strict;
 
 CREATE INDEX repository_deleted on repository (deleted_at) where deleted_at is not null;
 
@@ -162,7 +162,7 @@ CREATE TABLE blob (
   unlinked_at integer,
   condemned_at integer,
   created_at integer not null
-) strict;
+, sealed_key text) strict;
 
 CREATE INDEX blob_condemned on blob (condemned_at) where state = 'condemned';
 
@@ -534,3 +534,20 @@ CREATE TABLE machine (
 CREATE UNIQUE INDEX machine_name on machine (account_id, name);
 
 CREATE INDEX machine_profile on machine (profile_id);
+
+CREATE TABLE repository_encryption (
+  repository_id integer primary key references repository (repository_id),
+  account_id text not null,
+  protection_domain text not null,
+  key_arn text not null,
+  encryption_type text not null check (encryption_type in ('KMS', 'KMS_DSSE')),
+  content_grant_id text not null,
+  manage_grant_id text not null,
+  wrapped_key text not null,
+  sealed_secret text not null,
+  sealed_inner_secret text check ((sealed_inner_secret is not null) = (encryption_type = 'KMS_DSSE'))
+) strict;
+
+CREATE INDEX repository_encryption_domain on repository_encryption (account_id, protection_domain, repository_id);
+
+CREATE INDEX repository_encryption_key on repository_encryption (account_id, key_arn, encryption_type, repository_id);

@@ -151,6 +151,11 @@ const cases: readonly (readonly [RegistryRefusal, string, string])[] = [
   ],
   [{ kind: "resource-tag-invalid", detail: { problem: "no" } }, "InvalidTagParameterException", "no"],
   [{ kind: "resource-tags-too-many", detail: {} }, "TooManyTagsException", "The number of tags on the repository must not exceed 50"],
+  [
+    { kind: "key-unusable", detail: { ...at, kmsError: "DisabledException", reason: "it is disabled." } },
+    "KmsException",
+    "The KMS key of the repository with name 'shop/web' in the registry with id '123456789012' cannot be used: DisabledException: it is disabled.",
+  ],
   [{ kind: "storage-full", detail: {} }, "ServerException", "The registry cannot store more bytes now: its disk is full"],
   [
     { kind: "body-aborted", detail: { receivedBytes: 3 } },

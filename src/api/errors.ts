@@ -33,6 +33,12 @@ function imageNotFoundText(detail: RegistryErrorDetails["manifest-not-found"]): 
   return `The image with imageId {imageDigest:'${detail.digest ?? "null"}', imageTag:'${detail.tag ?? "null"}'} does not exist ${within(detail)}`;
 }
 
+/** ECR's own sentence is not known; KMS's stands at its end. */
+function keyUnusableText(detail: RegistryErrorDetails["key-unusable"]): string {
+  const { registryId, repositoryName, kmsError, reason } = detail;
+  return `The KMS key of the repository with name '${repositoryName}' in the registry with id '${registryId}' cannot be used: ${kmsError}${reason === "" ? "" : `: ${reason}`}`;
+}
+
 /** Every refusal of `registry/` in ECR's words. Also the source of the generated list of errors. */
 export const registryFaults: { readonly [K in RegistryErrorKind]: FaultRow<K> } = {
   "repository-not-found": {
@@ -142,6 +148,7 @@ export const registryFaults: { readonly [K in RegistryErrorKind]: FaultRow<K> } 
   "resource-tag-invalid": { exception: "InvalidTagParameterException", message: (d) => d.problem },
   "resource-tags-too-many": { exception: "TooManyTagsException", message: () => "The number of tags on the repository must not exceed 50" },
   "parameter-invalid": { exception: "InvalidParameterException", message: (d) => invalidParameterText(d.parameter, d.constraint) },
+  "key-unusable": { exception: "KmsException", message: keyUnusableText, members: (d) => ({ kmsError: d.kmsError }) },
   "storage-full": {
     exception: "ServerException",
     status: 500,

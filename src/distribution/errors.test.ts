@@ -55,6 +55,13 @@ const cases: readonly Case[] = [
   ["upload-size", { announcedBytes: 5, receivedBytes: 4 }, 400, "SIZE_INVALID", /4 bytes instead of 5/],
   ["upload-busy", { ...repository, uploadId: "u" }, 429, "TOOMANYREQUESTS", /^Rate exceeded/],
   ["limit-exceeded", { message: "Too much" }, 403, "DENIED", /^Too much$/],
+  [
+    "key-unusable",
+    { ...repository, kmsError: "InvalidCiphertextException", reason: "" },
+    403,
+    "DENIED",
+    /cannot be used: InvalidCiphertextException$/,
+  ],
   ["storage-full", {}, 507, "UNKNOWN", /disk is full/],
 ];
 

@@ -182,6 +182,12 @@ export const registryFaults: { readonly [K in RegistryErrorKind]: FaultRow<K> } 
   "resource-tag-invalid": { status: 400, code: "UNSUPPORTED", message: (d) => d.problem },
   "resource-tags-too-many": { status: 400, code: "UNSUPPORTED", message: () => "The number of tags on the repository must not exceed 50" },
   "parameter-invalid": { status: 400, code: "UNSUPPORTED", message: (d) => invalidParameter(d.parameter, d.constraint) },
+  "key-unusable": {
+    status: 403,
+    code: "DENIED",
+    message: (d) =>
+      `The KMS key of the repository with name '${d.repositoryName}' in the registry with id '${d.registryId}' cannot be used: ${d.kmsError}${d.reason === "" ? "" : `: ${d.reason}`}`,
+  },
   "storage-full": {
     status: 507,
     code: "UNKNOWN",

@@ -15,6 +15,7 @@ export interface LinkedBlobRow {
   readonly digest: string;
   readonly size_bytes: number;
   readonly storage_key: string;
+  readonly sealed_key: string | null;
   readonly grace_until: number | null;
   /** From a live manifest of the repository; null: no live manifest references the blob. */
   readonly media_type: string | null;
@@ -38,6 +39,7 @@ export function blobOf(row: LinkedBlobRow): Blob {
     digest: row.digest,
     sizeBytes: row.size_bytes,
     storageKey: row.storage_key,
+    ...(row.sealed_key === null ? {} : { sealedKey: row.sealed_key }),
     ...(row.media_type === null ? {} : { mediaType: row.media_type }),
     referenced: row.media_type !== null,
     graceUntil: row.grace_until ?? 0,
@@ -54,7 +56,7 @@ export async function readableBlobs(
 ): Promise<Map<string, Blob>> {
   if (digests.length === 0) return new Map();
   const { rows } = await sql<LinkedBlobRow>`
-    select b.blob_id, b.digest, b.size_bytes, b.storage_key, l.grace_until, ${sql.raw(referencedMediaType("l"))} as media_type
+    select b.blob_id, b.digest, b.size_bytes, b.storage_key, b.sealed_key, l.grace_until, ${sql.raw(referencedMediaType("l"))} as media_type
     from repository r
     join blob b on b.account_id = r.account_id and b.protection_domain = r.protection_domain
       and ${db.dialect.textIn("b.digest", digests)} and b.state <> 'gone'

@@ -16,6 +16,8 @@ export interface Blob {
   readonly digest: string;
   readonly sizeBytes: number;
   readonly storageKey: string;
+  /** The data keys of the stored copy; absent in the plain domain. */
+  readonly sealedKey?: string;
   /** As a live manifest of the repository states it. */
   readonly mediaType?: string;
   /** By a live manifest of this repository. */
@@ -33,7 +35,7 @@ export type DeleteBlobOutcome =
 
 const findByDigest = preparedStatement(
   "find_blob",
-  `select ${repositoryColumns}, b.blob_id, b.digest, b.size_bytes, b.storage_key, l.grace_until,
+  `select ${repositoryColumns}, b.blob_id, b.digest, b.size_bytes, b.storage_key, b.sealed_key, l.grace_until,
      l.blob_id as linked_blob_id, ${referencedMediaType("r")} as media_type
    from repository r
    left join blob b on b.account_id = r.account_id and b.protection_domain = r.protection_domain

@@ -19,6 +19,10 @@ export interface BlobFact {
   readonly digest: string;
   readonly sizeBytes: number;
   readonly storageKey: string;
+  readonly accountId: string;
+  readonly protectionDomain: string;
+  /** The data keys of the stored copy; absent in the plain domain. */
+  readonly sealedKey?: string;
   readonly state: "live" | "condemned" | "gone";
 }
 
@@ -60,7 +64,7 @@ export async function gcCounts(db: Database): Promise<GarbageCounts> {
 export async function listBlobsForFsck(db: Database, page: { readonly after?: number; readonly limit: number }): Promise<BlobFact[]> {
   const rows = await db.read
     .selectFrom("blob")
-    .select(["blob_id", "digest", "size_bytes", "storage_key", "state"])
+    .select(["blob_id", "digest", "size_bytes", "storage_key", "state", "account_id", "protection_domain", "sealed_key"])
     .where("blob_id", ">", page.after ?? 0)
     .orderBy("blob_id")
     .limit(page.limit)
@@ -70,6 +74,9 @@ export async function listBlobsForFsck(db: Database, page: { readonly after?: nu
     digest: row.digest,
     sizeBytes: row.size_bytes,
     storageKey: row.storage_key,
+    accountId: row.account_id,
+    protectionDomain: row.protection_domain,
+    ...(row.sealed_key !== null && { sealedKey: row.sealed_key }),
     state: row.state,
   }));
 }

@@ -13,6 +13,7 @@ import { sql } from "kysely";
 import type { RawBuilder, Transaction } from "kysely";
 import type { Database } from "./database.ts";
 import { removeManifests } from "./manifest-purge.ts";
+import { removeEncryptions } from "./repository-encryption.ts";
 import type { Schema } from "./schema.ts";
 
 /** An upload session past its expiry. */
@@ -126,6 +127,7 @@ async function removeEmptyRepositories(db: Database, tx: Transaction<Schema>, de
     .$call(db.dialect.lockForUpdateSkipLocked)
     .execute();
   const ids = rows.map((row) => row.repository_id);
+  await removeEncryptions(db, tx, ids);
   await tx.deleteFrom("repository_policy").where(db.dialect.integerIn("repository_id", ids)).execute();
   await tx.deleteFrom("resource_tag").where(db.dialect.integerIn("repository_id", ids)).execute();
   await tx.deleteFrom("repository_usage").where(db.dialect.integerIn("repository_id", ids)).execute();

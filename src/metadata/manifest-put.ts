@@ -27,6 +27,8 @@ export interface PutManifest {
   readonly mediaType: string;
   readonly kind: "image" | "index";
   readonly bytes: Uint8Array;
+  /** For a repository that is encrypted under a key: what is stored in place of the bytes. Needed there, ignored elsewhere. */
+  readonly sealed?: { readonly repositoryId: number; readonly bytes: Uint8Array } | undefined;
   readonly config?: ContentReference;
   /** Distributable ones only. */
   readonly layers: readonly ContentReference[];
@@ -56,6 +58,8 @@ export interface MovedTag {
 /** Why `putManifest` stored nothing. */
 export type PutManifestRefusal =
   | { readonly outcome: "repository-not-found" }
+  /** The repository is encrypted under a key, and the bytes did not come sealed for it. */
+  | { readonly outcome: "unsealed"; readonly repositoryId: number }
   | { readonly outcome: "blobs-missing"; readonly digests: readonly string[] }
   | { readonly outcome: "children-missing"; readonly digests: readonly string[] }
   /** A descriptor states another size than the blob, or the child that is there, has: nobody could pull what it describes. */
@@ -111,6 +115,9 @@ export async function putManifest(db: Database, input: PutManifest): Promise<Put
 async function putInTransaction(db: Database, tx: Transaction<Schema>, input: PutManifest): Promise<PutManifestOutcome> {
   const repository = await lockRepository(db, tx, input.key, "share");
   if (repository === undefined) throw new Refused({ outcome: "repository-not-found" });
+  const isPlain = repository.encryptionType === "AES256";
+  if (!isPlain && input.sealed?.repositoryId !== repository.repositoryId)
+    throw new Refused({ outcome: "unsealed", repositoryId: repository.repositoryId });
   const known = await findLive(tx, repository.repositoryId, input.digest);
   if (known !== undefined && (await isSame(db, tx, repository.repositoryId, known.manifest_id, input.tags))) {
     if (input.whenSame === "refuse") throw new Refused({ outcome: "same" });
@@ -209,7 +216,10 @@ async function insertManifest(
     .executeTakeFirst();
   if (row === undefined) return undefined;
   const owner = { manifest_id: row.manifest_id, repository_id: repositoryId, live: 1 };
-  await tx.insertInto("manifest_bytes").values({ manifest_id: row.manifest_id, bytes: input.bytes }).execute();
+  await tx
+    .insertInto("manifest_bytes")
+    .values({ manifest_id: row.manifest_id, bytes: storedBytes(repository, input) })
+    .execute();
   const blobRows = [...blobs.values()].map(({ content, role }) => {
     const blob = locked.get(content.digest);
     assert(blob !== undefined, "every referenced blob is locked");
@@ -224,6 +234,13 @@ async function insertManifest(
   }));
   for (const rows of chunks(childRows)) await tx.insertInto("manifest_child").values(rows).execute();
   return row;
+}
+
+/** Invariant: the plain bytes of a manifest never come into a repository that is encrypted under a key. */
+function storedBytes({ encryptionType }: Repository, { bytes, sealed }: PutManifest): Uint8Array {
+  if (encryptionType === "AES256") return bytes;
+  assert(sealed !== undefined, "the bytes are sealed for this repository");
+  return sealed.bytes;
 }
 
 /** A manifest may name the same blob more than once; the first mention counts. */

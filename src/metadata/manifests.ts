@@ -5,7 +5,7 @@ import { manifestColumns, manifestOf } from "./manifest-rows.ts";
 import type { Manifest, ManifestFacts } from "./manifest-rows.ts";
 import { preparedStatement } from "./prepared.ts";
 import { repositoryColumns, repositoryOf } from "./repositories.ts";
-import type { Repository, RepositoryFacts, RepositoryKey } from "./repositories.ts";
+import type { EncryptionType, Repository, RepositoryFacts, RepositoryKey } from "./repositories.ts";
 
 export type { Manifest, TaggedManifest } from "./manifest-rows.ts";
 export { putManifest } from "./manifest-put.ts";
@@ -59,12 +59,15 @@ export async function findManifest(
 /** What a pull needs of a manifest. */
 export interface ResolvedManifest {
   readonly manifestId: number;
+  readonly repositoryId: number;
+  /** Its bytes are sealed unless this is `AES256`. */
+  readonly encryptionType: EncryptionType;
   readonly digest: string;
   readonly mediaType: string;
   readonly sizeBytes: number;
 }
 
-const resolved = "r.repository_id, m.manifest_id, m.digest, m.media_type, m.size_bytes";
+const resolved = "r.repository_id, r.encryption_type, m.manifest_id, m.digest, m.media_type, m.size_bytes";
 const resolveTag = preparedStatement(
   "resolve_tag",
   `select ${resolved}
@@ -82,6 +85,8 @@ const resolveDigest = preparedStatement(
 );
 
 interface ResolvedRow {
+  readonly repository_id: number;
+  readonly encryption_type: EncryptionType;
   readonly manifest_id: number | null;
   readonly digest: string;
   readonly media_type: string;
@@ -99,10 +104,17 @@ export async function resolveManifest(
   const row = await db.prepared.one<ResolvedRow>(statement, [key.accountId, key.region, key.name, name]);
   if (row === undefined) return "no-repository";
   if (row.manifest_id === null) return "no-manifest";
-  return { manifestId: row.manifest_id, digest: row.digest, mediaType: row.media_type, sizeBytes: row.size_bytes };
+  return {
+    manifestId: row.manifest_id,
+    repositoryId: row.repository_id,
+    encryptionType: row.encryption_type,
+    digest: row.digest,
+    mediaType: row.media_type,
+    sizeBytes: row.size_bytes,
+  };
 }
 
-/** The exact bytes of a manifest. Undefined when it has been purged meanwhile. */
+/** The bytes of a manifest as they are stored: exact, or sealed in a repository that is encrypted under a key. Undefined when it has been purged meanwhile. */
 export async function readManifestBytes(db: Database, manifestId: number): Promise<Uint8Array | undefined> {
   const [row] = await db.prepared.all<{ bytes: Uint8Array }>(readBytes, [manifestId]);
   return row?.bytes;

@@ -6,6 +6,7 @@ import { identitySchema } from "./migrations/0002-identity.ts";
 import { kmsSchema } from "./migrations/0003-kms.ts";
 import { secretSchema } from "./migrations/0004-secrets.ts";
 import { machineSchema } from "./migrations/0005-machines.ts";
+import { encryptionSchema } from "./migrations/0006-encryption.ts";
 import type { Schema } from "./schema.ts";
 
 /** One step of the schema. Steps are never edited once released; they are only added. */
@@ -22,6 +23,7 @@ const migrations: readonly Migration[] = [
   { version: 3, name: "kms", statements: kmsSchema },
   { version: 4, name: "secrets", statements: secretSchema },
   { version: 5, name: "machines", statements: machineSchema },
+  { version: 6, name: "encryption", statements: encryptionSchema },
 ];
 
 /** The schema version that this program makes and understands. */

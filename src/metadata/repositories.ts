@@ -5,6 +5,8 @@ import { appendChanges } from "./changes.ts";
 import type { Author } from "./changes.ts";
 import type { Database } from "./database.ts";
 import { preparedStatement } from "./prepared.ts";
+import { insertEncryption } from "./repository-encryption.ts";
+import type { NewRepositoryEncryption } from "./repository-encryption.ts";
 import type { RepositoryRow, Schema } from "./schema.ts";
 
 /** One registry: an account in a region. */
@@ -21,6 +23,9 @@ export interface RepositoryKey extends RegistryKey {
 /** Whether tags may be moved; with exclusion, the filters name the tags for which the opposite holds. */
 export type TagMutability = "MUTABLE" | "IMMUTABLE" | "MUTABLE_WITH_EXCLUSION" | "IMMUTABLE_WITH_EXCLUSION";
 
+/** How what is in a repository is encrypted at rest. */
+export type EncryptionType = RepositoryRow["encryption_type"];
+
 /** A live repository. */
 export interface Repository {
   readonly repositoryId: number;
@@ -31,7 +36,9 @@ export interface Repository {
   readonly tagMutability: TagMutability;
   readonly mutabilityFilters: readonly string[];
   readonly scanOnPush: boolean;
-  readonly encryptionType: "AES256";
+  readonly encryptionType: EncryptionType;
+  /** Of the key that encrypts what is in it; undefined with `AES256`. */
+  readonly kmsKeyArn: string | undefined;
   /** Blobs are shared between repositories of one account and one protection domain, and with nobody else. */
   readonly protectionDomain: string;
 }
@@ -42,8 +49,10 @@ export interface CreateRepository {
   readonly tagMutability: TagMutability;
   readonly mutabilityFilters: readonly string[];
   readonly scanOnPush: boolean;
-  readonly encryptionType: "AES256";
+  readonly encryptionType: EncryptionType;
   readonly protectionDomain: string;
+  /** Present with every type but `AES256`. */
+  readonly encryption?: NewRepositoryEncryption | undefined;
   readonly resourceTags: Readonly<Record<string, string>>;
   readonly maxRepositories: number;
   readonly author: Author;
@@ -63,7 +72,7 @@ export type DeleteRepositoryOutcome =
 
 /** Columns of a repository under the names that {@link repositoryOf} reads; the table's alias must be `r`. */
 export const repositoryColumns = `r.repository_id, r.account_id, r.region, r.name, r.created_at, r.tag_mutability,
-  r.mutability_filters, r.scan_on_push, r.encryption_type, r.protection_domain`;
+  r.mutability_filters, r.scan_on_push, r.encryption_type, r.protection_domain, r.kms_key_arn`;
 
 const findByName = preparedStatement(
   "find_repository",
@@ -88,6 +97,7 @@ export function repositoryOf(row: RepositoryFacts): Repository {
     mutabilityFilters: row.mutability_filters === "[]" ? noFilters : (JSON.parse(row.mutability_filters) as string[]),
     scanOnPush: row.scan_on_push === 1,
     encryptionType: row.encryption_type,
+    kmsKeyArn: row.kms_key_arn ?? undefined,
     protectionDomain: row.protection_domain,
   };
 }
@@ -181,11 +191,13 @@ export async function createRepository(db: Database, input: CreateRepository): P
         scan_on_push: input.scanOnPush ? 1 : 0,
         encryption_type: input.encryptionType,
         protection_domain: input.protectionDomain,
+        kms_key_arn: input.encryption?.keyArn ?? null,
       })
       .returningAll()
       .executeTakeFirstOrThrow();
     const repository = repositoryOf(row);
     await tx.insertInto("repository_usage").values({ repository_id: repository.repositoryId, manifest_count: 0 }).execute();
+    if (input.encryption !== undefined) await insertEncryption(tx, repository, input.encryption);
     if (tags.length > 0) {
       await tx
         .insertInto("resource_tag")
@@ -198,6 +210,7 @@ export async function createRepository(db: Database, input: CreateRepository): P
       mutabilityFilters: input.mutabilityFilters,
       scanOnPush: input.scanOnPush,
       encryptionType: input.encryptionType,
+      ...(input.encryption !== undefined && { kmsKey: input.encryption.keyArn }),
       resourceTags: input.resourceTags,
     };
     await appendChanges(tx, repository, author, [{ kind: "repository-created", after }]);

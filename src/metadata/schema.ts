@@ -81,10 +81,29 @@ export interface RepositoryTable {
   /** JSON array of wildcard patterns. */
   mutability_filters: string;
   scan_on_push: number;
-  encryption_type: "AES256";
+  encryption_type: "AES256" | "KMS" | "KMS_DSSE";
   protection_domain: string;
   /** Counts changes of settings. */
   revision: Generated<number>;
+  /** Null with `AES256`. */
+  kms_key_arn: string | null;
+}
+
+/** What a repository that is encrypted under a key needs to be read; see the migration. */
+export interface RepositoryEncryptionTable {
+  repository_id: number;
+  account_id: string;
+  protection_domain: string;
+  key_arn: string;
+  encryption_type: "KMS" | "KMS_DSSE";
+  content_grant_id: string;
+  manage_grant_id: string;
+  /** Base64: the repository's own key, encrypted under the key of `key_arn`. */
+  wrapped_key: string;
+  /** The domain's secret, sealed under the repository's own key. */
+  sealed_secret: string;
+  /** Under the instance key; only with `KMS_DSSE`. */
+  sealed_inner_secret: string | null;
 }
 
 /** Counters of a repository, apart from its row so that pushes need no exclusive lock on it. */
@@ -176,6 +195,8 @@ export interface BlobTable {
   unlinked_at: number | null;
   condemned_at: number | null;
   created_at: number;
+  /** The data keys of the stored copy, sealed under the secrets of its protection domain; null in the plain domain. */
+  sealed_key: string | null;
 }
 
 /** The right of a repository to a blob. */
@@ -277,6 +298,7 @@ export interface Schema {
   epoch: EpochTable;
   registry: RegistryTable;
   repository: RepositoryTable;
+  repository_encryption: RepositoryEncryptionTable;
   repository_usage: RepositoryUsageTable;
   resource_tag: ResourceTagTable;
   manifest: ManifestTable;

@@ -71,6 +71,8 @@ export interface CompleteUpload {
   readonly sizeBytes: number;
   /** Of the durable copy that the driver has made. */
   readonly storageKey: string;
+  /** Its data keys; absent in the plain domain. */
+  readonly sealedKey?: string | undefined;
   readonly graceUntil: number;
   readonly author: Author;
 }
@@ -309,6 +311,7 @@ async function insertOrReviveBlob(
       unlinked_at: null,
       condemned_at: null,
       created_at: input.author.now,
+      sealed_key: input.sealedKey ?? null,
     })
     .onConflict((conflict) =>
       conflict
@@ -348,6 +351,7 @@ async function recordDiscarded(tx: Transaction<Schema>, repository: Repository, 
       unlinked_at: null,
       condemned_at: null,
       created_at: input.author.now,
+      sealed_key: input.sealedKey ?? null,
     })
     .execute();
 }

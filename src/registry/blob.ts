@@ -1,5 +1,6 @@
 import type { Blob } from "#metadata/blobs.ts";
 import * as blobs from "#metadata/blobs.ts";
+import type { Repository } from "#metadata/repositories.ts";
 import type { Digest } from "#oci/digest.ts";
 import { parseDigest } from "#oci/digest.ts";
 import type { RepositoryName } from "#oci/repository-name.ts";
@@ -9,6 +10,9 @@ import type { ByteSpan, StoredBytes } from "#storage/driver.ts";
 import { StorageError } from "#storage/driver.ts";
 import type { Actor, RegistryContext, RegistryCore, RegistryRef } from "./context.ts";
 import { refuse } from "./errors.ts";
+import type { RepositoryDetail } from "./errors.ts";
+import { openProtectedCopy } from "./protected-bytes.ts";
+import { openBlobKeys, openProtection } from "./protection.ts";
 import { getRepository } from "./repository.ts";
 import { authorOf, repositoryDetail, repositoryKey } from "./scope.ts";
 
@@ -27,39 +31,53 @@ export interface ReadableBlob extends BlobFacts {
   open(span?: ByteSpan): Promise<StoredBytes>;
 }
 
-/** A blob as the repository sees it. Nothing is read from storage before `open`. Throws `repository-not-found`, `blob-not-found`. */
+/** A blob as the repository sees it. Nothing is read from storage before `open`, which also throws `key-unusable`. Throws `repository-not-found`, `blob-not-found`. */
 export async function getBlob(ctx: RegistryContext, registry: RegistryRef, name: RepositoryName, digest: Digest): Promise<ReadableBlob> {
-  const { blob } = await requireBlob(ctx, registry, name, digest);
-  return { ...factsOf(digest, blob), open: (span) => openCopy(ctx, registry, name, digest, blob, span) };
+  const { repository, blob } = await requireBlob(ctx, registry, name, digest);
+  const detail = repositoryDetail(registry, name);
+  return { ...factsOf(digest, blob), open: (span) => openCopy(ctx, { detail, registry, name, repository }, blob, span) };
+}
+
+/** Where a blob is looked for. */
+interface BlobPlace {
+  readonly registry: RegistryRef;
+  readonly name: RepositoryName;
+  readonly detail: RepositoryDetail;
+  readonly repository: Repository;
 }
 
 /**
  * Opens the stored copy. Between reading the row and opening the bytes the blob can have been collected and pushed again; then
  * the row names another copy. When the row still names a copy that is not there, bytes were lost: that is our fault and stays an error.
  */
-async function openCopy(
-  ctx: RegistryContext,
-  registry: RegistryRef,
-  name: RepositoryName,
-  digest: Digest,
-  blob: Blob,
-  span: ByteSpan | undefined,
-): Promise<StoredBytes> {
+async function openCopy(ctx: RegistryContext, where: BlobPlace, blob: Blob, span: ByteSpan | undefined): Promise<StoredBytes> {
+  const digest = blob.digest as Digest;
   try {
-    return await ctx.core.storage.read(blob.storageKey, blob.sizeBytes, span);
+    return await readCopy(ctx, where, blob, span);
   } catch (error) {
     if (!(error instanceof StorageError) || error.kind !== "not-found") throw error;
-    const { blob: current } = await requireBlob(ctx, registry, name, digest);
-    if (current.storageKey !== blob.storageKey) return ctx.core.storage.read(current.storageKey, current.sizeBytes, span);
+    const { blob: current } = await requireBlob(ctx, where.registry, where.name, digest);
+    if (current.storageKey !== blob.storageKey) return readCopy(ctx, where, current, span);
     ctx.core.log.error({ digest, storageKey: blob.storageKey, requestId: ctx.requestId }, "the bytes of a blob are missing");
     throw error;
   }
 }
 
+/** In plain repositories what the driver has; in others what is in it, once the key allows. */
+async function readCopy(ctx: RegistryContext, where: BlobPlace, blob: Blob, span: ByteSpan | undefined): Promise<StoredBytes> {
+  const { core } = ctx;
+  const { repository } = where;
+  if (repository.encryptionType === "AES256") return core.storage.read(blob.storageKey, blob.sizeBytes, span);
+  const protection = await openProtection(core, repository.repositoryId, where.detail);
+  const keys = openBlobKeys(core, protection, blob.digest, blob.sealedKey ?? "");
+  if (keys === undefined) throw new StorageError("corrupt", `the keys of the stored copy ${blob.storageKey} do not open`);
+  return openProtectedCopy(core, { storageKey: blob.storageKey, sizeBytes: blob.sizeBytes, keys }, span);
+}
+
 /** Says whether the repository holds a blob. A yes is a promise: the caller may reference the blob for as long as the link's grace lasts. Throws `repository-not-found`, `blob-not-found`. */
 export async function checkBlob(ctx: RegistryContext, registry: RegistryRef, name: RepositoryName, digest: Digest): Promise<BlobFacts> {
-  const { blob, repositoryId } = await requireBlob(ctx, registry, name, digest);
-  if (!(await promise(ctx, repositoryId, blob))) return refuseMissing(registry, name, digest);
+  const { blob, repository } = await requireBlob(ctx, registry, name, digest);
+  if (!(await promise(ctx, repository.repositoryId, blob))) return refuseMissing(registry, name, digest);
   return factsOf(digest, blob);
 }
 
@@ -214,12 +232,12 @@ async function requireBlob(
   registry: RegistryRef,
   name: RepositoryName,
   digest: Digest,
-): Promise<{ readonly repositoryId: number; readonly blob: Blob }> {
+): Promise<{ readonly repository: Repository; readonly blob: Blob }> {
   const { metadata, clock } = ctx.core;
   const { repository, blob } = await blobs.findBlob(metadata, repositoryKey(registry, name), digest, clock.now());
   if (repository === undefined) return refuse("repository-not-found", repositoryDetail(registry, name));
   if (blob === undefined) return refuseMissing(registry, name, digest);
-  return { repositoryId: repository.repositoryId, blob };
+  return { repository, blob };
 }
 
 function refuseMissing(registry: RegistryRef, name: RepositoryName, digest: Digest): never {

@@ -8,6 +8,7 @@ import type { Random } from "#std/random.ts";
 import type { Database } from "#metadata/database.ts";
 import type { Sealer } from "#sealing/sealer.ts";
 import type { StorageDriver } from "#storage/driver.ts";
+import type { KeyService } from "./key-service.ts";
 import type { Limits } from "./limits.ts";
 import type { ManifestCache } from "./manifest-cache.ts";
 import type { UploadHashes } from "./upload-hashes.ts";
@@ -35,6 +36,8 @@ export interface RegistryCore {
   readonly random: Random;
   readonly sealer: Sealer;
   readonly limits: Limits;
+  /** Keys that repositories can be encrypted under. */
+  readonly keys: KeyService;
   readonly log: Log;
   /** Bytes by digest, cached blind; who may see them is decided before. */
   readonly manifests: ManifestCache;

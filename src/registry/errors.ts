@@ -65,6 +65,8 @@ export interface RegistryErrorDetails {
   "resource-tags-too-many": Record<string, never>;
   /** Parameters that contradict each other or ask for what is not offered; ECR's form `Invalid parameter at '<parameter>' …`. */
   "parameter-invalid": { readonly parameter: string; readonly constraint: string };
+  /** The key of the repository refuses to be used: it is disabled, deleted, or its grant was taken back. `kmsError` is KMS's code. */
+  "key-unusable": RepositoryDetail & { readonly kmsError: string; readonly reason: string };
   /** The bytes cannot be written now: the disk is full. */
   "storage-full": Record<string, never>;
   /** The client went away or stopped in the middle of its body. */

@@ -2,11 +2,17 @@
 import { createHash } from "node:crypto";
 import * as garbage from "#metadata/garbage.ts";
 import { readManifestBytes } from "#metadata/manifests.ts";
+import { findRepositoryEncryption } from "#metadata/repository-encryption.ts";
 import { digestAlgorithm, digestOf, parseDigest } from "#oci/digest.ts";
+import { layeredSize } from "#sealing/layers.ts";
+import type { StoredBytes } from "#storage/driver.ts";
 import { StorageError } from "#storage/driver.ts";
 import { inBatches } from "./batches.ts";
 import type { RegistryCore } from "./context.ts";
+import { openManifest } from "./manifest-bytes.ts";
 import { selectOrphanedCopies, selectOrphanedSegments } from "./orphan.ts";
+import { openProtectedCopy } from "./protected-bytes.ts";
+import { openBlobKeys, openDomain, openProtection } from "./protection.ts";
 
 /** What is wrong with one blob or manifest. */
 export interface FsckProblem {
@@ -31,6 +37,7 @@ export interface FsckReport {
   readonly problemCount: number;
 }
 
+type ManifestRow = Awaited<ReturnType<typeof garbage.listManifestsForFsck>>[number];
 type BlobRow = Awaited<ReturnType<typeof garbage.listBlobsForFsck>>[number];
 
 const batchSize = 200;
@@ -90,21 +97,41 @@ async function checkBlob(core: RegistryCore, findings: Findings, row: BlobRow, r
   try {
     const found = await core.storage.stat(storageKey);
     if (found === undefined) return problem("bytes-missing", `no bytes under '${storageKey}'`);
-    if (found.sizeBytes !== sizeBytes) {
-      return problem("size-mismatch", `${found.sizeBytes} bytes under '${storageKey}' instead of ${sizeBytes}`);
+    const storedBytes = layeredSize(sizeBytes, layersOf(row));
+    if (found.sizeBytes !== storedBytes) {
+      return problem("size-mismatch", `${found.sizeBytes} bytes under '${storageKey}' instead of ${storedBytes}`);
     }
     if (!readBytes) return undefined;
     const actual = await hashCopy(core, findings, row);
-    return actual === digest ? undefined : problem("digest-mismatch", `the bytes under '${storageKey}' have the digest ${actual}`);
+    return actual === undefined || actual === digest
+      ? undefined
+      : problem("digest-mismatch", `the bytes under '${storageKey}' have the digest ${actual}`);
   } catch (error) {
     return problem(error instanceof StorageError && error.kind === "not-found" ? "bytes-missing" : "unreadable", String(error));
   }
 }
 
-async function hashCopy(core: RegistryCore, findings: Findings, { digest, storageKey, sizeBytes }: BlobRow): Promise<string> {
-  const parsed = parseDigest(digest);
+/** How often the copy is framed; its keys are sealed one by one. */
+function layersOf({ sealedKey }: BlobRow): number {
+  return sealedKey === undefined ? 0 : sealedKey.split(".").length;
+}
+
+/** Undefined for a copy that nobody can open any more: the last repository of its domain is gone. */
+async function openCopy(core: RegistryCore, { accountId, protectionDomain, sealedKey, ...row }: BlobRow): Promise<StoredBytes | undefined> {
+  const { storageKey, sizeBytes, digest } = row;
+  if (sealedKey === undefined) return core.storage.read(storageKey, sizeBytes);
+  const protection = await openDomain(core, accountId, protectionDomain);
+  if (protection === undefined) return undefined;
+  const keys = openBlobKeys(core, protection, digest, sealedKey);
+  if (keys === undefined) throw new StorageError("corrupt", "its keys do not open");
+  return openProtectedCopy(core, { storageKey, sizeBytes, keys }, undefined);
+}
+
+async function hashCopy(core: RegistryCore, findings: Findings, row: BlobRow): Promise<string | undefined> {
+  const parsed = parseDigest(row.digest);
   if (!parsed.ok) return parsed.problem;
-  const stored = await core.storage.read(storageKey, sizeBytes);
+  const stored = await openCopy(core, row);
+  if (stored === undefined) return undefined;
   if (stored.kind !== "bytes") throw new StorageError("unavailable", "the driver does not hand out bytes");
   const algorithm = digestAlgorithm(parsed.value);
   const hash = createHash(algorithm);
@@ -124,25 +151,40 @@ async function checkAllManifests(core: RegistryCore, findings: Findings, readByt
   let after = 0;
   for (;;) {
     const rows = await garbage.listManifestsForFsck(core.metadata, { after, limit: batchSize });
-    for (const { manifestId, digest, repositoryName, unlinkedBlobs } of rows) {
+    for (const row of rows) {
+      const { manifestId, digest, repositoryName, unlinkedBlobs } = row;
       after = manifestId;
       findings.manifests += 1;
       for (const blob of unlinkedBlobs) {
         const detail = `the repository '${repositoryName}' does not hold its blob ${blob}`;
         report(findings, { kind: "blob-unlinked", what: "manifest", digest, detail });
       }
-      if (readBytes) await checkManifestBytes(core, findings, manifestId, digest);
+      if (readBytes) await checkManifestBytes(core, findings, row);
     }
     if (rows.length < batchSize) return;
   }
 }
 
-async function checkManifestBytes(core: RegistryCore, findings: Findings, manifestId: number, digest: string): Promise<void> {
-  const bytes = await readManifestBytes(core.metadata, manifestId);
+/** Plain bytes as they are, others once the key allows. Throws `key-unusable`, StorageError. */
+async function readManifest(core: RegistryCore, row: ManifestRow): Promise<Uint8Array | undefined> {
+  const encryption = await findRepositoryEncryption(core.metadata, row.repositoryId);
+  if (encryption === undefined) return readManifestBytes(core.metadata, row.manifestId);
+  const detail = { registryId: encryption.accountId, repositoryName: row.repositoryName };
+  return openManifest(core, row, await openProtection(core, row.repositoryId, detail));
+}
+
+async function checkManifestBytes(core: RegistryCore, findings: Findings, row: ManifestRow): Promise<void> {
+  const { manifestId, digest } = row;
+  let bytes: Uint8Array | undefined;
+  try {
+    bytes = await readManifest(core, row);
+  } catch (error) {
+    return report(findings, { kind: "unreadable", what: "manifest", digest, detail: String(error) });
+  }
   const parsed = parseDigest(digest);
   if (bytes === undefined) {
-    const [row] = await garbage.listManifestsForFsck(core.metadata, { after: manifestId - 1, limit: 1 });
-    if (row?.manifestId !== manifestId) return; // purged meanwhile
+    const [now] = await garbage.listManifestsForFsck(core.metadata, { after: manifestId - 1, limit: 1 });
+    if (now?.manifestId !== manifestId) return; // purged meanwhile
     return report(findings, { kind: "bytes-missing", what: "manifest", digest, detail: "its bytes are not in the database" });
   }
   findings.readBytes += bytes.byteLength;

@@ -6,11 +6,13 @@ import { parseDigest } from "#oci/digest.ts";
 import type { RepositoryName } from "#oci/repository-name.ts";
 import { parseTag } from "#oci/tag.ts";
 import type { RegistryContext, RegistryRef } from "./context.ts";
+import type { RepositoryDetail } from "./errors.ts";
 import type { StoredManifest } from "./manifest.ts";
 import { manifestBytes } from "./manifest-bytes.ts";
 import type { PageRequest } from "./repository.ts";
 import { cutPage, getRepository } from "./repository.ts";
-import { authorOf, repositoryKey } from "./scope.ts";
+import { isKeyRefusal } from "./protection.ts";
+import { authorOf, repositoryDetail, repositoryKey } from "./scope.ts";
 
 /** Names a manifest as a client wrote it, not yet parsed. */
 export interface ManifestName {
@@ -21,9 +23,11 @@ export interface ManifestName {
 /** Why one of the names failed. */
 export interface ManifestFailure {
   readonly id: ManifestName;
-  readonly code: "not-found" | "referenced" | "tag-digest-mismatch" | "missing-id" | "digest-invalid" | "tag-invalid";
+  readonly code: "not-found" | "referenced" | "tag-digest-mismatch" | "missing-id" | "digest-invalid" | "tag-invalid" | "key-unusable";
   /** With `referenced`: the digests of the indexes that hold it. */
   readonly parents?: readonly string[];
+  /** With `key-unusable`: why. */
+  readonly reason?: string;
 }
 
 /** A (digest, tag) pair; without tag for an untagged manifest. */
@@ -57,6 +61,8 @@ function sortNames(ids: readonly ManifestName[]): { readonly selections: readonl
 
 /** What {@link describeManifests} found: aligned with the names that were found, in their order. */
 export interface DescribedManifests {
+  /** Their bytes are not sealed. */
+  readonly isPlain: boolean;
   readonly manifests: readonly { readonly id: ManifestName; readonly manifest: TaggedManifest }[];
   readonly failures: readonly ManifestFailure[];
 }
@@ -68,7 +74,7 @@ export async function describeManifests(
   name: RepositoryName,
   ids: readonly ManifestName[],
 ): Promise<DescribedManifests> {
-  const { repositoryId } = await getRepository(ctx, registry, name);
+  const { repositoryId, encryptionType } = await getRepository(ctx, registry, name);
   const { selections, failures } = sortNames(ids);
   // By tag alone where a tag is given, so that a digest that does not belong to it can be told from a missing one.
   const selectors = selections.map(({ selector }) => (selector.tag === undefined ? selector : { tag: selector.tag }));
@@ -80,7 +86,7 @@ export async function describeManifests(
     else if (selector.digest !== undefined && selector.digest !== manifest.digest) failures.push({ id, code: "tag-digest-mismatch" });
     else found.push({ id, manifest });
   }
-  return { manifests: found, failures };
+  return { isPlain: encryptionType === "AES256", manifests: found, failures };
 }
 
 /** The named manifests with their bytes; `tag` only where the name had one. Throws `repository-not-found`. */
@@ -95,11 +101,26 @@ export async function getManifests(
   const found: (StoredManifest & { readonly tag?: string })[] = [];
   for (const { id, manifest } of described.manifests) {
     const { mediaType, sizeBytes } = manifest;
-    const bytes = await manifestBytes(ctx, manifest.manifestId);
-    if (bytes === undefined) failures.push({ id, code: "not-found" });
+    const bytes = await bytesOrFailure(ctx, { id, manifest, isPlain: described.isPlain }, repositoryDetail(registry, name));
+    if (bytes !== undefined && "code" in bytes) failures.push(bytes);
+    else if (bytes === undefined) failures.push({ id, code: "not-found" });
     else found.push({ digest: manifest.digest as Digest, mediaType, sizeBytes, bytes, ...(id.tag !== undefined && { tag: id.tag }) });
   }
   return { manifests: found, failures };
+}
+
+/** One key that refuses to be used is a failure of each item. */
+async function bytesOrFailure(
+  ctx: RegistryContext,
+  { id, manifest, isPlain }: DescribedManifests["manifests"][number] & Pick<DescribedManifests, "isPlain">,
+  detail: RepositoryDetail,
+): Promise<Uint8Array | ManifestFailure | undefined> {
+  try {
+    return await manifestBytes(ctx, { ...manifest, isPlain }, detail);
+  } catch (error) {
+    if (!isKeyRefusal(error)) throw error;
+    return { id, code: "key-unusable", reason: error.refusal.detail.reason };
+  }
 }
 
 /**

@@ -9,7 +9,7 @@ import type { RepositoryName } from "#oci/repository-name.ts";
 import type { Tag } from "#oci/tag.ts";
 import type { RegistryContext, RegistryRef } from "./context.ts";
 import { refuse } from "./errors.ts";
-import { manifestBytes } from "./manifest-bytes.ts";
+import { manifestBytes, sealManifest } from "./manifest-bytes.ts";
 import { authorOf, repositoryDetail, repositoryKey } from "./scope.ts";
 
 /** What a client learns of a manifest without its bytes. */
@@ -46,7 +46,7 @@ export interface PutManifestResult {
 
 const scanFailure = "No scan engine is installed in this registry.";
 
-/** The manifest that a tag or digest names. Throws `repository-not-found`, `manifest-not-found`. */
+/** The manifest that a tag or digest names. Throws `repository-not-found`, `manifest-not-found`, `key-unusable`. */
 export async function getManifest(
   ctx: RegistryContext,
   registry: RegistryRef,
@@ -54,7 +54,8 @@ export async function getManifest(
   reference: Reference,
 ): Promise<StoredManifest> {
   const manifest = await requireManifest(ctx, registry, name, reference);
-  const bytes = await manifestBytes(ctx, manifest.manifestId);
+  const place = { ...manifest, isPlain: manifest.encryptionType === "AES256" };
+  const bytes = await manifestBytes(ctx, place, repositoryDetail(registry, name));
   if (bytes === undefined) return refuseMissing(registry, name, reference);
   return { ...factsOf(manifest), bytes };
 }
@@ -92,7 +93,7 @@ function factsOf({ digest, mediaType, sizeBytes }: manifests.ResolvedManifest): 
 /**
  * Stores a manifest and moves the tags onto it, in one step. Throws `repository-not-found`, `manifest-too-large`, `manifest-invalid`
  * (also for a descriptor whose size is not that of what is stored), `digest-mismatch`, `manifest-blobs-missing`, `manifest-children-missing`, `tag-immutable`, `limit-exceeded`, and on ECR's plane
- * `manifest-exists` for what is there already.
+ * `manifest-exists` for what is there already. In an encrypted repository also `key-unusable`.
  */
 export async function putManifest(
   ctx: RegistryContext,
@@ -106,7 +107,7 @@ export async function putManifest(
   const digest = checkDigest(input);
   const manifest = readManifest(input);
   const { mediaType, kind, config, subject, artifactType, annotations } = manifest;
-  const outcome = await manifests.putManifest(metadata, {
+  const stored: manifests.PutManifest = {
     key: repositoryKey(registry, name),
     digest,
     mediaType,
@@ -126,7 +127,13 @@ export async function putManifest(
     maxTagsPerManifest: limits.tagsPerManifest,
     ...(kind === "image" && { scanFailure }),
     author: authorOf(ctx),
-  });
+  };
+  let outcome = await manifests.putManifest(metadata, stored);
+  if (outcome.outcome === "unsealed") {
+    const place = { repositoryId: outcome.repositoryId, digest };
+    const sealed = await sealManifest(ctx, place, repositoryDetail(registry, name), bytes);
+    outcome = await manifests.putManifest(metadata, { ...stored, sealed });
+  }
   if (outcome.outcome !== "stored") return refusePut(ctx, registry, name, digest, tags, outcome);
   return { digest, mediaType, tags, ...(subject !== undefined && { subject: subject.digest }) };
 }
@@ -157,7 +164,8 @@ function refusePut(
 ): never {
   const detail = repositoryDetail(registry, name);
   const where = `the repository with name '${name}' in registry with id '${registry.accountId}'`;
-  if (outcome.outcome === "repository-not-found") return refuse("repository-not-found", detail);
+  // Unsealed a second time: the repository was replaced by another one of its name in between.
+  if (outcome.outcome === "repository-not-found" || outcome.outcome === "unsealed") return refuse("repository-not-found", detail);
   if (outcome.outcome === "blobs-missing") return refuse("manifest-blobs-missing", { ...detail, digests: outcome.digests });
   if (outcome.outcome === "children-missing") return refuse("manifest-children-missing", { ...detail, digests: outcome.digests });
   if ("actualBytes" in outcome) {

@@ -4,6 +4,8 @@ import * as resourceTags from "#metadata/resource-tags.ts";
 import type { RepositoryName } from "#oci/repository-name.ts";
 import type { RegistryContext, RegistryRef } from "./context.ts";
 import { refuse } from "./errors.ts";
+import { createProtection, plainDomain } from "./protection.ts";
+import type { CreatedProtection, NewProtection } from "./protection.ts";
 import { checkResourceTagKey, checkResourceTags } from "./resource-tag.ts";
 import { authorOf, repositoryDetail, repositoryKey } from "./scope.ts";
 import { checkMutabilityFilters } from "./tag-mutability.ts";
@@ -15,6 +17,8 @@ export interface NewRepository {
   readonly mutabilityFilters?: readonly string[] | undefined;
   readonly scanOnPush?: boolean | undefined;
   readonly resourceTags?: Readonly<Record<string, string>> | undefined;
+  /** Default: no key of its own (`AES256`). */
+  readonly encryption?: NewProtection | undefined;
 }
 
 /** Where a page begins (exclusive) and how long it may be. */
@@ -23,7 +27,7 @@ export interface PageRequest<Position> {
   readonly limit: number;
 }
 
-/** Creates a repository with its resource tags, at once. Throws `repository-exists`, `limit-exceeded`, `parameter-invalid`, `resource-tag-invalid`, `resource-tags-too-many`. */
+/** Creates a repository with its resource tags, at once. Throws `repository-exists`, `limit-exceeded`, `parameter-invalid`, `resource-tag-invalid`, `resource-tags-too-many`, `key-unusable`. */
 export async function createRepository(
   ctx: RegistryContext,
   registry: RegistryRef,
@@ -31,25 +35,41 @@ export async function createRepository(
   options: NewRepository = {},
 ): Promise<Repository> {
   const { limits, metadata } = ctx.core;
-  const { tagMutability = "MUTABLE", mutabilityFilters = [], scanOnPush = false, resourceTags: tags = {} } = options;
+  const { tagMutability = "MUTABLE", mutabilityFilters = [], scanOnPush = false, resourceTags: tags = {}, encryption } = options;
   checkMutabilityFilters(tagMutability, mutabilityFilters);
   checkResourceTags(limits, tags);
+  const protection = encryption === undefined ? undefined : await protect(ctx, registry, name, encryption);
   const result = await repositories.createRepository(metadata, {
     key: repositoryKey(registry, name),
     tagMutability,
     mutabilityFilters,
     scanOnPush,
-    encryptionType: "AES256",
-    protectionDomain: "AES256",
+    encryptionType: encryption?.type ?? "AES256",
+    protectionDomain: protection?.protectionDomain ?? plainDomain,
+    encryption: protection?.encryption,
     resourceTags: tags,
     maxRepositories: limits.repositoriesPerRegistry,
     author: authorOf(ctx),
   });
   if (result.outcome === "created") return result.repository;
+  if (protection !== undefined) await ctx.core.keys.retire(protection.encryption.keyArn, protection.encryption);
   if (result.outcome === "exists") return refuse("repository-exists", repositoryDetail(registry, name));
   return refuse("limit-exceeded", {
     message: `The registry with id '${registry.accountId}' already has the maximum allowed number of repositories which is '${limits.repositoriesPerRegistry}'`,
   });
+}
+
+/** Grants are made before the repository is there; for a name that is taken none are made. */
+async function protect(
+  ctx: RegistryContext,
+  registry: RegistryRef,
+  name: RepositoryName,
+  encryption: NewProtection,
+): Promise<CreatedProtection> {
+  const existing = await repositories.findRepository(ctx.core.metadata, repositoryKey(registry, name));
+  return existing === undefined
+    ? createProtection(ctx.core, registry, name, encryption)
+    : refuse("repository-exists", repositoryDetail(registry, name));
 }
 
 /** The repository of that name. Throws `repository-not-found`. */

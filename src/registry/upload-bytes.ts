@@ -3,10 +3,13 @@ import type { Hash } from "node:crypto";
 import { createHash } from "node:crypto";
 import type { UploadSession } from "#metadata/upload-sessions.ts";
 import type { DigestAlgorithm } from "#oci/digest.ts";
+import type { FrameKey } from "#sealing/frames.ts";
 import type { SegmentKey, SegmentWriter } from "#storage/driver.ts";
 import { StorageError } from "#storage/driver.ts";
 import type { RegistryCore } from "./context.ts";
 import { RegistryError, refuse } from "./errors.ts";
+import { protectWriter, readProtectedSegment } from "./protected-bytes.ts";
+import type { SizedSegment } from "./protected-bytes.ts";
 
 /** Bytes on their way in. */
 export interface IncomingBytes {
@@ -34,6 +37,8 @@ export interface SegmentPlan {
   readonly segmentKey: SegmentKey;
   /** How many bytes may come at most. */
   readonly roomBytes: number;
+  /** What encrypts the segment; undefined in plain repositories. */
+  readonly keys: readonly FrameKey[] | undefined;
   /** Called once before the first byte is stored; answers the hash over all earlier bytes. */
   begin(): Promise<Hash>;
   /** Called when the body failed after `begin` was called. Does not throw. */
@@ -68,7 +73,7 @@ export async function receiveSegment(core: RegistryCore, incoming: IncomingBytes
       if (hash === undefined) {
         hasBegun = true;
         hash = await plan.begin();
-        writer = await core.storage.openSegment(plan.segmentKey);
+        writer = await openWriter(core, plan);
       }
       // Before the write: the writer may detach the buffer.
       hash.update(chunk);
@@ -83,6 +88,11 @@ export async function receiveSegment(core: RegistryCore, incoming: IncomingBytes
     if (error instanceof StorageError && error.kind === "not-found") await plan.lost();
     throw storageRefusal(error);
   }
+}
+
+async function openWriter({ storage, random }: RegistryCore, { segmentKey, keys }: SegmentPlan): Promise<SegmentWriter> {
+  const writer = await storage.openSegment(segmentKey);
+  return keys === undefined ? writer : protectWriter(writer, keys, random);
 }
 
 /** Frees what was received. What cannot be freed now is found by garbage collection, and must not hide why the body was refused. */
@@ -129,14 +139,19 @@ export class SegmentsGone extends Error {
  * needed after a restart, on another node, and for an algorithm nobody announced. Throws {@link SegmentsGone}, and
  * StorageError("corrupt") when the segments are not what was received.
  */
-export async function hashSession(core: RegistryCore, session: UploadSession, algorithm: DigestAlgorithm): Promise<Hash> {
+export async function hashSession(
+  core: RegistryCore,
+  session: UploadSession,
+  algorithm: DigestAlgorithm,
+  keys: readonly FrameKey[] | undefined,
+): Promise<Hash> {
   const isOwn = algorithm === session.algorithm;
   const running = isOwn ? core.uploads.copy(session.uploadId, session.receivedBytes) : undefined;
   if (running !== undefined) return running;
   const hash = createHash(algorithm);
   let readBytes = 0;
   for (const segment of session.segments) {
-    for await (const chunk of await readSegment(core, segment.segmentKey)) {
+    for await (const chunk of await readSegment(core, segment, keys)) {
       hash.update(chunk as Uint8Array);
       readBytes += (chunk as Uint8Array).byteLength;
     }
@@ -149,11 +164,27 @@ export async function hashSession(core: RegistryCore, session: UploadSession, al
   return hash;
 }
 
-async function readSegment(core: RegistryCore, key: SegmentKey): Promise<AsyncIterable<unknown>> {
+async function readSegment(
+  core: RegistryCore,
+  segment: SizedSegment,
+  keys: readonly FrameKey[] | undefined,
+): Promise<AsyncIterable<unknown>> {
+  if (keys !== undefined) return readSealed(core, segment, keys);
   try {
-    return await core.storage.readSegment(key);
+    return await core.storage.readSegment(segment.segmentKey);
   } catch (error) {
-    if (error instanceof StorageError && error.kind === "not-found") throw new SegmentsGone(key, { cause: error });
-    throw error;
+    throw goneOr(error, segment);
   }
+}
+
+async function* readSealed(core: RegistryCore, segment: SizedSegment, keys: readonly FrameKey[]): AsyncGenerator<unknown> {
+  try {
+    yield* readProtectedSegment(core, segment, keys);
+  } catch (error) {
+    throw goneOr(error, segment);
+  }
+}
+
+function goneOr(error: unknown, { segmentKey }: SizedSegment): unknown {
+  return error instanceof StorageError && error.kind === "not-found" ? new SegmentsGone(segmentKey, { cause: error }) : error;
 }

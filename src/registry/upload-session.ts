@@ -1,9 +1,12 @@
 /** What every operation on an upload session stands on: whose session it is, one writer at a time, and where the next byte belongs. */
 import type { UploadSession } from "#metadata/upload-sessions.ts";
 import * as sessions from "#metadata/upload-sessions.ts";
+import type { Digest } from "#oci/digest.ts";
 import type { RepositoryName } from "#oci/repository-name.ts";
+import type { FrameKey } from "#sealing/frames.ts";
 import type { RegistryContext, RegistryRef } from "./context.ts";
 import { refuse } from "./errors.ts";
+import { openProtection, plainDomain, sealBlobKeys, uploadKeys } from "./protection.ts";
 import { getRepository } from "./repository.ts";
 import { repositoryDetail } from "./scope.ts";
 import type { IncomingBytes, SegmentPlan } from "./upload-bytes.ts";
@@ -17,8 +20,19 @@ export interface UploadScope {
 }
 
 /** A session as it stood when the operation began. */
-export interface OpenUpload extends UploadScope {
+export interface FoundUpload extends UploadScope {
   readonly session: UploadSession;
+}
+
+/** What encrypts an upload's bytes, and seals the keys of the blob that comes of them. */
+export interface UploadProtection {
+  readonly keys: readonly FrameKey[];
+  sealKeys(digest: Digest): string;
+}
+
+/** A session whose bytes can be read and added to. Undefined protection: the repository is a plain one. */
+export interface OpenUpload extends FoundUpload {
+  readonly protection: UploadProtection | undefined;
 }
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -32,7 +46,7 @@ export async function requireUpload(
   registry: RegistryRef,
   name: RepositoryName,
   uploadId: string,
-): Promise<OpenUpload> {
+): Promise<FoundUpload> {
   const { metadata, clock } = ctx.core;
   const session = uuid.test(uploadId) ? await sessions.findUploadSession(metadata, uploadId) : undefined;
   const isOwn =
@@ -43,6 +57,22 @@ export async function requireUpload(
   if (session !== undefined && isOwn && session.expiresAt > clock.now()) return { ctx, registry, name, uploadId, session };
   await getRepository(ctx, registry, name);
   return refuseUnknown(registry, name, uploadId);
+}
+
+/** As {@link requireUpload}, for what reads and writes bytes. Throws also `key-unusable`. */
+export async function openUpload(ctx: RegistryContext, registry: RegistryRef, name: RepositoryName, uploadId: string): Promise<OpenUpload> {
+  const found = await requireUpload(ctx, registry, name, uploadId);
+  const { repositoryId, protectionDomain } = found.session;
+  if (protectionDomain === plainDomain) return { ...found, protection: undefined };
+  return { ...found, protection: await protectUpload(found, repositoryId) };
+}
+
+/** Opens the keys of an upload into an encrypted repository. Throws `key-unusable`. */
+export async function protectUpload({ ctx, registry, name, uploadId }: UploadScope, repositoryId: number): Promise<UploadProtection> {
+  const { core } = ctx;
+  const protection = await openProtection(core, repositoryId, repositoryDetail(registry, name));
+  const keys = uploadKeys(protection, uploadId);
+  return { keys, sealKeys: (digest) => sealBlobKeys(core, protection, digest, keys) };
 }
 
 /** Throws `upload-not-found`. */
@@ -62,7 +92,7 @@ export async function exclusively<T>({ ctx, registry, name, uploadId }: UploadSc
 }
 
 /** Throws `upload-range` when the bytes do not begin where the session stands. */
-export function checkFirstByte(upload: OpenUpload, { firstByte }: IncomingBytes): void {
+export function checkFirstByte(upload: FoundUpload, { firstByte }: IncomingBytes): void {
   const { registry, name, uploadId } = upload;
   const { receivedBytes } = upload.session;
   if (firstByte === undefined || firstByte === receivedBytes) return;
@@ -94,6 +124,7 @@ export function segmentPlan(upload: OpenUpload, incoming: IncomingBytes, openHas
   const segmentKey = `${session.uploadId}/${random.bytes(8).toString("hex")}`;
   return {
     segmentKey,
+    keys: upload.protection?.keys,
     roomBytes: limits.blobMaxBytes - session.receivedBytes,
     tooLarge: () => refuseTooMany(upload, "bytes", limits.blobMaxBytes),
     async begin() {

@@ -15,11 +15,13 @@ import type { IncomingBytes, SegmentPlan } from "./upload-bytes.ts";
 import { hashSession, receiveSegment } from "./upload-bytes.ts";
 import type { UploadContent } from "./upload-content.ts";
 import { contentOf, gatherContent, storeContent } from "./upload-content.ts";
-import type { OpenUpload } from "./upload-session.ts";
+import type { OpenUpload, UploadScope } from "./upload-session.ts";
 import {
   abandonUpload,
   checkFirstByte,
   exclusively,
+  openUpload,
+  protectUpload,
   refuseMoved,
   refuseTooMany,
   removeUpload,
@@ -33,25 +35,42 @@ export interface UploadState {
   readonly receivedBytes: number;
 }
 
-/** Opens a session. `algorithm` is what the client announced; any other one can still be asked for at the end. Throws `repository-not-found`. */
+/** Opens a session. `algorithm` is what the client announced; any other one can still be asked for at the end. Throws `repository-not-found`, `key-unusable`. */
 export async function startUpload(
   ctx: RegistryContext,
   registry: RegistryRef,
   name: RepositoryName,
   options: { readonly algorithm?: DigestAlgorithm | undefined } = {},
 ): Promise<UploadState> {
+  const { uploadId } = await beginUpload(ctx, registry, name, options.algorithm ?? "sha256");
+  return { uploadId, receivedBytes: 0 };
+}
+
+async function beginUpload(
+  ctx: RegistryContext,
+  registry: RegistryRef,
+  name: RepositoryName,
+  algorithm: DigestAlgorithm,
+): Promise<UploadScope & Pick<OpenUpload, "protection">> {
   const { random, metadata, clock, limits } = ctx.core;
   const uploadId = random.uuid();
   const repository = await sessions.createUploadSession(metadata, {
     uploadId,
     key: repositoryKey(registry, name),
     principalId: ctx.actor.principalId,
-    algorithm: options.algorithm ?? "sha256",
+    algorithm,
     expiresAt: clock.now() + limits.uploadTtlMs,
     author: authorOf(ctx),
   });
   if (repository === undefined) return refuse("repository-not-found", repositoryDetail(registry, name));
-  return { uploadId, receivedBytes: 0 };
+  const upload = { ctx, registry, name, uploadId };
+  if (repository.encryptionType === "AES256") return { ...upload, protection: undefined };
+  try {
+    return { ...upload, protection: await protectUpload(upload, repository.repositoryId) };
+  } catch (error) {
+    await abandonUpload(upload);
+    throw error;
+  }
 }
 
 /** Where a session stands. Throws `repository-not-found`, `upload-not-found`. */
@@ -76,7 +95,7 @@ export async function appendUpload(
   uploadId: string,
   incoming: IncomingBytes,
 ): Promise<UploadState> {
-  const upload = await requireUpload(ctx, registry, name, uploadId);
+  const upload = await openUpload(ctx, registry, name, uploadId);
   return exclusively(upload, async () => ({ uploadId, receivedBytes: await appendSegment(upload, incoming) }));
 }
 
@@ -91,7 +110,7 @@ export async function appendPart(
   uploadId: string,
   part: IncomingBytes & { readonly lastByte: number },
 ): Promise<{ readonly lastByteReceived: number }> {
-  const upload = await requireUpload(ctx, registry, name, uploadId);
+  const upload = await openUpload(ctx, registry, name, uploadId);
   const { limits } = ctx.core;
   checkFirstByte(upload, part);
   const sizeBytes = part.lastByte - (part.firstByte ?? upload.session.receivedBytes) + 1;
@@ -116,7 +135,7 @@ async function appendSegment(upload: OpenUpload, incoming: IncomingBytes): Promi
   const { core } = upload.ctx;
   const { uploadId, receivedBytes: offset } = session;
   checkFirstByte(upload, incoming);
-  const plan = segmentPlan(upload, incoming, () => hashSession(core, session, session.algorithm));
+  const plan = segmentPlan(upload, incoming, () => hashSession(core, session, session.algorithm, upload.protection?.keys));
   const received = await receiveSegment(core, incoming, plan);
   if (received === undefined) return offset;
   const { segmentKey, sizeBytes, hash } = received;
@@ -159,7 +178,7 @@ export async function completeUpload(
   uploadId: string,
   closing: UploadClosing,
 ): Promise<BlobFacts> {
-  const upload = await requireUpload(ctx, registry, name, uploadId);
+  const upload = await openUpload(ctx, registry, name, uploadId);
   return exclusively(upload, async () => {
     if (closing.incoming !== undefined) checkFirstByte(upload, closing.incoming);
     const content = await gatherContent(upload, digestAlgorithm(closing.digest), closing.incoming);
@@ -181,10 +200,12 @@ export async function uploadWhole(
   const { digest, incoming } = request;
   const { core } = ctx;
   const algorithm = digestAlgorithm(digest);
-  const { uploadId } = await startUpload(ctx, registry, name, { algorithm });
+  const upload = await beginUpload(ctx, registry, name, algorithm);
+  const { uploadId } = upload;
   // No row for the only segment: its key follows from the session's, and bytes of a session that is not there are garbage.
   const plan: SegmentPlan = {
     segmentKey: `${uploadId}/0`,
+    keys: upload.protection?.keys,
     roomBytes: core.limits.blobMaxBytes,
     begin: async () => createHash(algorithm),
     abandon: async () => undefined,
@@ -192,7 +213,6 @@ export async function uploadWhole(
     lost: async () => undefined,
     tooLarge: () => refuseTooMany({ registry, name, uploadId }, "bytes", core.limits.blobMaxBytes),
   };
-  const upload = { ctx, registry, name, uploadId };
   try {
     return await exclusively(upload, async () => {
       const received = await receiveSegment(core, incoming, plan);
@@ -218,7 +238,7 @@ export async function completeUploadParts(
   uploadId: string,
   digests: readonly string[],
 ): Promise<{ readonly digest: Digest }> {
-  const upload = await requireUpload(ctx, registry, name, uploadId);
+  const upload = await openUpload(ctx, registry, name, uploadId);
   const detail = { ...repositoryDetail(registry, name), uploadId };
   return exclusively(upload, async () => {
     const { session } = upload;

@@ -17,6 +17,7 @@ import type { StorageDriver } from "#storage/driver.ts";
 import { createFilesystemDriver } from "#storage/filesystem.ts";
 import { dataFolderAt, holdsRegistry, loadInstanceKeys } from "./data-folder.ts";
 import type { DataFolder } from "./data-folder.ts";
+import { createKeyService } from "./key-service.ts";
 import { guardDevMark, matchFolder, readRegistryId, wrongFolder } from "./instance-marks.ts";
 import { SettingsError } from "./settings.ts";
 import type { Settings } from "./settings.ts";
@@ -59,6 +60,7 @@ export async function openFoundation(settings: Settings, log: Log, purpose: "ser
       limits: { ...defaultLimits, undoMs: settings.undoDays * dayMs, allowSparseIndexes: settings.sparseIndexes },
       manifests: createManifestCache(settings.manifestCacheMb * 1_048_576),
       uploads: createUploadHashes(),
+      keys: createKeyService({ metadata, clock, random, sealer }),
     };
     const access = createAccess({
       metadata,

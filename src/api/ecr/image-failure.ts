@@ -4,9 +4,11 @@ import type { ImageFailure, ImageIdentifier } from "./model/shapes.ts";
 
 /** Why the registry could not serve one identifier. */
 export interface ItemFailure {
-  readonly code: "not-found" | "referenced" | "tag-digest-mismatch" | "missing-id" | "digest-invalid" | "tag-invalid";
+  readonly code: "not-found" | "referenced" | "tag-digest-mismatch" | "missing-id" | "digest-invalid" | "tag-invalid" | "key-unusable";
   /** The indexes that reference the manifest. */
   readonly parents?: readonly string[] | undefined;
+  /** Why the key refused to be used. */
+  readonly reason?: string | undefined;
 }
 
 const texts = {
@@ -31,10 +33,17 @@ const texts = {
     failureCode: "InvalidImageTag",
     failureReason: () => `Invalid request parameters: image tag should satisfy the regex '${tagPattern}'`,
   },
+  "key-unusable": {
+    failureCode: "KmsError",
+    failureReason: (_parents, reason) => `The KMS key of the repository cannot be used: ${reason}`,
+  },
 } as const satisfies Readonly<
   Record<
     ItemFailure["code"],
-    { readonly failureCode: NonNullable<ImageFailure["failureCode"]>; readonly failureReason: (parents: readonly string[]) => string }
+    {
+      readonly failureCode: NonNullable<ImageFailure["failureCode"]>;
+      readonly failureReason: (parents: readonly string[], reason: string) => string;
+    }
   >
 >;
 
@@ -46,5 +55,5 @@ export function imageFailureShape(imageId: ImageIdentifier, failure: ItemFailure
   // ECR's grammar allows digests that nothing can have, such as unknown algorithms; to ECR those are images that are not there.
   const isUnheard = failure.code === "digest-invalid" && digestGrammar.test(imageId.imageDigest ?? "");
   const { failureCode, failureReason } = texts[isUnheard ? "not-found" : failure.code];
-  return { imageId, failureCode, failureReason: failureReason(failure.parents ?? []) };
+  return { imageId, failureCode, failureReason: failureReason(failure.parents ?? [], failure.reason ?? "") };
 }

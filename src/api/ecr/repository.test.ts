@@ -123,7 +123,7 @@ test("inputs that ECR refuses are refused in its words", async () => {
       "InvalidParameterException",
     ],
     [{ imageTagMutability: "SOMETIMES" }, "InvalidParameterException"],
-    [{ encryptionConfiguration: { encryptionType: "KMS" } }, "KmsException"],
+    [{ encryptionConfiguration: { encryptionType: "KMS", kmsKey: "alias/missing" } }, "KmsException"],
     [{ encryptionConfiguration: { encryptionType: "AES256", kmsKey: "alias/x" } }, "InvalidParameterException"],
     [{ tags: [{ Key: "aws:x", Value: "" }] }, "InvalidTagParameterException"],
     [

@@ -1,7 +1,8 @@
 import { createRepository, deleteRepository, findRepositories, listRepositories } from "#registry/repository.ts";
 import { registryOf } from "../call.ts";
-import { ApiFault, invalidParameter } from "../fault.ts";
+import { invalidParameter } from "../fault.ts";
 import type { CreateRepositoryRequest, DescribeRepositoriesRequest } from "./model/shapes.ts";
+import { encryptionPermissions, keyOf } from "./encryption.ts";
 import { openPage, sealPage } from "./page.ts";
 import { everyRepositoryArn, repositoryArn, repositoryNameOf, repositoryShape } from "./shape.ts";
 import { checkTagMutability, mutabilityFilters } from "./tag-mutability.ts";
@@ -17,6 +18,7 @@ export const repositoryOperations: EcrRows<"CreateRepository" | "DescribeReposit
     resource: repositoryArn,
     alsoNeeds: (input) => (input.tags === undefined || input.tags.length === 0 ? [] : ["ecr:TagResource"]),
     conditionKeys: (_call, input) => requestTagKeys(input.tags),
+    alsoAsks: encryptionPermissions,
     check: (input) => {
       checkTagMutability(input);
       checkEncryption(input);
@@ -28,6 +30,7 @@ export const repositoryOperations: EcrRows<"CreateRepository" | "DescribeReposit
         mutabilityFilters: mutabilityFilters(input),
         scanOnPush: input.imageScanningConfiguration?.scanOnPush ?? false,
         resourceTags: resourceTags(input.tags ?? []),
+        encryption: keyOf(input),
       });
       return { repository: repositoryShape(call, registry, repository) };
     },
@@ -76,17 +79,8 @@ function checkPagingOfNames(input: DescribeRepositoriesRequest): void {
   if (input.nextToken !== undefined) throw invalidParameter("nextToken", "Member must be null when repositoryNames is set");
 }
 
-/** Storing under a key that nobody keeps would be a lie: without a key service, KMS is refused and not ignored. */
 function checkEncryption(input: CreateRepositoryRequest): void {
   const encryption = input.encryptionConfiguration;
-  if (encryption === undefined) return;
-  if (encryption.encryptionType !== "AES256") {
-    throw new ApiFault(
-      "KmsException",
-      `The encryption type ${encryption.encryptionType} is not available: this registry has no key management service; use AES256`,
-      400,
-      { kmsError: "DisabledException" },
-    );
-  }
+  if (encryption?.encryptionType !== "AES256") return;
   if (encryption.kmsKey !== undefined) throw invalidParameter("kmsKey", "Member must be null when encryptionType is set as AES256");
 }

@@ -47,7 +47,10 @@ export function repositoryShape(call: ApiCall, registry: RegistryRef, repository
     imageTagMutability: repository.tagMutability,
     ...mutabilityFilterShapes(repository.mutabilityFilters),
     imageScanningConfiguration: { scanOnPush: repository.scanOnPush },
-    encryptionConfiguration: { encryptionType: repository.encryptionType },
+    encryptionConfiguration: {
+      encryptionType: repository.encryptionType,
+      ...(repository.kmsKeyArn !== undefined && { kmsKey: repository.kmsKeyArn }),
+    },
   };
 }
 

@@ -57,7 +57,7 @@ function repositoryTables({ id, integer, text, tableSuffix }: ColumnTypes): stri
       tag_mutability ${text} not null check (tag_mutability in ('MUTABLE', 'IMMUTABLE', 'MUTABLE_WITH_EXCLUSION', 'IMMUTABLE_WITH_EXCLUSION')),
       mutability_filters ${text} not null,
       scan_on_push ${integer} not null check (scan_on_push in (0, 1)),
-      encryption_type ${text} not null check (encryption_type in ('AES256')),
+      encryption_type ${text} not null check (encryption_type in ('AES256', 'KMS', 'KMS_DSSE')),
       protection_domain ${text} not null,
       revision ${integer} not null default 1
     )${tableSuffix}`,

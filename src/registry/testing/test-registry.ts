@@ -13,6 +13,8 @@ import type { StorageDriver } from "#storage/driver.ts";
 import type { RegistryContext, RegistryCore, RegistryRef } from "../context.ts";
 import type { RegistryErrorKind } from "../errors.ts";
 import { RegistryError } from "../errors.ts";
+import { KeyRefusal } from "../key-service.ts";
+import type { KeyService } from "../key-service.ts";
 import type { Limits } from "../limits.ts";
 import { defaultLimits } from "../limits.ts";
 import { createManifestCache } from "../manifest-cache.ts";
@@ -32,6 +34,11 @@ export interface ManualClock {
   now(): number;
   advance(ms: number): void;
 }
+
+const refuseUse = async (): Promise<never> => {
+  throw new KeyRefusal("NotFoundException", "there are no keys in this test");
+};
+const noKeys: KeyService = { resolve: refuseUse, grant: refuseUse, retire: refuseUse, wrap: refuseUse, unwrap: refuseUse };
 
 /** A clock at the beginning. */
 export function createManualClock(): ManualClock {
@@ -62,11 +69,13 @@ export async function openTestRegistry(settings: {
   readonly storage: StorageDriver;
   readonly clock: ManualClock;
   readonly limits?: Partial<Limits>;
+  /** Without it there is no key. */
+  readonly keys?: (core: Omit<RegistryCore, "keys">) => KeyService;
 }): Promise<TestRegistry> {
   const { databaseFile, storage, clock } = settings;
   const metadata = await openDatabase({ kind: "sqlite", file: databaseFile }, { log: silentLog });
   const fresh = () => ({ manifests: createManifestCache(1_000_000), uploads: createUploadHashes() });
-  const core: RegistryCore = {
+  const keyless: Omit<RegistryCore, "keys"> = {
     metadata,
     storage,
     clock,
@@ -76,6 +85,7 @@ export async function openTestRegistry(settings: {
     log: silentLog,
     ...fresh(),
   };
+  const core: RegistryCore = { ...keyless, keys: settings.keys?.(keyless) ?? noKeys };
   const contextOf = (use: RegistryCore, principalId: string): RegistryContext => ({
     core: use,
     actor: { accountId: registry.accountId, principalId, arn: `arn:aws:iam::${registry.accountId}:user/${principalId}` },
