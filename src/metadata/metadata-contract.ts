@@ -5,6 +5,7 @@ import { accountContract } from "./metadata-contract-accounts.ts";
 import { blobContract, uploadContract } from "./metadata-contract-blobs.ts";
 import { fullContract } from "./metadata-contract-full.ts";
 import { garbageContract, tombstoneContract } from "./metadata-contract-garbage.ts";
+import { encryptionContract } from "./metadata-contract-encryption.ts";
 import { kmsContract } from "./metadata-contract-kms.ts";
 import { manifestDeleteContract, manifestPutContract } from "./metadata-contract-manifests.ts";
 import { pagingContract } from "./metadata-contract-paging.ts";
@@ -40,6 +41,7 @@ export function metadataContract(name: string, open: () => Promise<Database>): v
     suite("paging", () => pagingContract(opened));
     suite("accounts, jobs and the log", () => accountContract(opened));
     suite("keys of the key management service", () => kmsContract(opened));
+    suite("repositories under keys", () => encryptionContract(opened));
     suite("temporary credentials", () => sessionContract(opened));
     suite("users", () => userContract(opened));
     suite("secrets", () => secretContract(opened));

@@ -4,7 +4,7 @@ import * as garbage from "#metadata/garbage.ts";
 import { readManifestBytes } from "#metadata/manifests.ts";
 import { findRepositoryEncryption } from "#metadata/repository-encryption.ts";
 import { digestAlgorithm, digestOf, parseDigest } from "#oci/digest.ts";
-import { layeredSize } from "#sealing/layers.ts";
+import { nestedSize } from "#sealing/nested-frames.ts";
 import type { StoredBytes } from "#storage/driver.ts";
 import { StorageError } from "#storage/driver.ts";
 import { inBatches } from "./batches.ts";
@@ -97,7 +97,7 @@ async function checkBlob(core: RegistryCore, findings: Findings, row: BlobRow, r
   try {
     const found = await core.storage.stat(storageKey);
     if (found === undefined) return problem("bytes-missing", `no bytes under '${storageKey}'`);
-    const storedBytes = layeredSize(sizeBytes, layersOf(row));
+    const storedBytes = nestedSize(sizeBytes, layersOf(row));
     if (found.sizeBytes !== storedBytes) {
       return problem("size-mismatch", `${found.sizeBytes} bytes under '${storageKey}' instead of ${storedBytes}`);
     }

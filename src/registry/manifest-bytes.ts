@@ -1,5 +1,5 @@
 import { readManifestBytes } from "#metadata/manifests.ts";
-import { openWhole, sealWhole } from "#sealing/layers.ts";
+import { openWhole, sealWhole } from "#sealing/nested-frames.ts";
 import { StorageError } from "#storage/driver.ts";
 import { FrameError } from "#sealing/frames.ts";
 import type { RegistryContext, RegistryCore } from "./context.ts";

@@ -2,7 +2,7 @@
 import { Readable } from "node:stream";
 import type { FrameKey, StoredReader } from "#sealing/frames.ts";
 import { FrameError, frameBytes } from "#sealing/frames.ts";
-import { createLayers, layeredSize, openLayers } from "#sealing/layers.ts";
+import { createNestedFramer, nestedSize, openNestedFrames } from "#sealing/nested-frames.ts";
 import type { Random } from "#std/random.ts";
 import type { ByteSpan, LocalBytes, SegmentKey, SegmentWriter } from "#storage/driver.ts";
 import { StorageError } from "#storage/driver.ts";
@@ -10,7 +10,7 @@ import type { RegistryCore } from "./context.ts";
 
 /** Frames what is written to a segment. */
 export function protectWriter(writer: SegmentWriter, keys: readonly FrameKey[], random: Random): SegmentWriter {
-  const layers = createLayers(keys, random);
+  const layers = createNestedFramer(keys, random);
   const writeAll = async (pieces: readonly Buffer[]): Promise<void> => {
     // The writer may detach what it is given; small buffers share their memory with others.
     for (const piece of pieces) await writer.write(piece.length === piece.buffer.byteLength ? piece : Uint8Array.from(piece));
@@ -41,7 +41,7 @@ export async function* readProtectedSegment(
   const read: StoredReader = async function* (span) {
     yield* cut(await core.storage.readSegment(segmentKey), span);
   };
-  yield* verified(`segment ${segmentKey}`, openLayers(keys, sizeBytes, read)({ first: 0, last: sizeBytes - 1 }));
+  yield* verified(`segment ${segmentKey}`, openNestedFrames(keys, sizeBytes, read)({ first: 0, last: sizeBytes - 1 }));
 }
 
 /** The part of a stream that lies in the span. */
@@ -92,14 +92,14 @@ export interface ProtectedCopy {
  */
 export async function openProtectedCopy(core: RegistryCore, copy: ProtectedCopy, span: ByteSpan | undefined): Promise<LocalBytes> {
   const { storageKey, sizeBytes, keys } = copy;
-  const storedBytes = layeredSize(sizeBytes, keys.length);
+  const storedBytes = nestedSize(sizeBytes, keys.length);
   const read: StoredReader = async function* (part) {
     const stored = await core.storage.read(storageKey, storedBytes, part);
     if (stored.kind !== "bytes") throw new StorageError("unavailable", "the driver does not hand out bytes");
     yield* stored.stream as AsyncIterable<Uint8Array>;
   };
   const wanted = span ?? { first: 0, last: sizeBytes - 1 };
-  const pieces = verified(`stored copy ${storageKey}`, openLayers(keys, sizeBytes, read)(wanted));
+  const pieces = verified(`stored copy ${storageKey}`, openNestedFrames(keys, sizeBytes, read)(wanted));
   return { kind: "bytes", stream: streamOf(await pieces.next(), pieces), sizeBytes: wanted.last - wanted.first + 1 };
 }
 
@@ -110,6 +110,14 @@ async function* verified(what: string, pieces: AsyncIterable<Uint8Array>): Async
   } catch (error) {
     if (error instanceof FrameError) throw new StorageError("corrupt", `${what}: ${error.message}`, { cause: error });
     throw error;
+  }
+}
+
+async function close(pieces: AsyncGenerator<Uint8Array>): Promise<void> {
+  try {
+    await pieces.return(undefined);
+  } catch {
+    // Nobody waits for the bytes any more, so it does not matter that they could not be read.
   }
 }
 
@@ -127,10 +135,8 @@ function streamOf(first: IteratorResult<Uint8Array>, pieces: AsyncGenerator<Uint
       );
     },
     destroy(error, done) {
-      pieces.return(undefined).then(
-        () => done(error),
-        () => done(error),
-      );
+      void close(pieces);
+      done(error);
     },
   });
 }

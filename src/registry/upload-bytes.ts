@@ -177,7 +177,7 @@ async function readSegment(
   }
 }
 
-async function* readSealed(core: RegistryCore, segment: SizedSegment, keys: readonly FrameKey[]): AsyncGenerator<unknown> {
+async function* readSealed(core: RegistryCore, segment: SizedSegment, keys: readonly FrameKey[]): AsyncGenerator {
   try {
     yield* readProtectedSegment(core, segment, keys);
   } catch (error) {

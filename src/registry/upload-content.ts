@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import * as sessions from "#metadata/upload-sessions.ts";
 import type { Digest, DigestAlgorithm } from "#oci/digest.ts";
 import { digestFromHex } from "#oci/digest.ts";
-import { layeredSize } from "#sealing/layers.ts";
+import { nestedSize } from "#sealing/nested-frames.ts";
 import { StorageError } from "#storage/driver.ts";
 import type { BlobFacts } from "./blob.ts";
 import { factsOf } from "./blob.ts";
@@ -115,7 +115,7 @@ async function wholeContent(
   { keys }: UploadProtection,
   { segments, sizeBytes }: UploadContent,
 ): Promise<Omit<UploadContent, "digest">> {
-  const storedBytes = layeredSize(sizeBytes, keys.length);
+  const storedBytes = nestedSize(sizeBytes, keys.length);
   if (segments.length === 1) return { segments, sizeBytes: storedBytes };
   try {
     const segmentKey = await joinProtected(ctx.core, uploadId, segments, keys);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { layeredSize } from "#sealing/layers.ts";
+import { nestedSize } from "#sealing/nested-frames.ts";
 import type { Content } from "../../../test/fixtures/oci-content.ts";
 import { makeBlob, makeImage } from "../../../test/fixtures/oci-content.ts";
 import type { CallerKey } from "../../../test/kms-client.ts";
@@ -162,7 +162,7 @@ async function damage(blob: Content): Promise<void> {
   const { storage } = server.core;
   for await (const { key, owner, sizeBytes } of storage.listStored()) {
     if (!key.includes(blob.digest.slice("sha256:".length))) continue;
-    assert.equal(sizeBytes, layeredSize(blob.bytes.length, 1));
+    assert.equal(sizeBytes, nestedSize(blob.bytes.length, 1));
     const stored = await storage.read(key, sizeBytes);
     assert.equal(stored.kind, "bytes");
     const bytes = Buffer.concat(await Array.fromAsync(stored.stream as AsyncIterable<Uint8Array>));

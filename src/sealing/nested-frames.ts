@@ -4,14 +4,14 @@ import type { FrameKey, Framer, StoredReader } from "./frames.ts";
 import { FrameError, createFramer, framedSize, openFrames } from "./frames.ts";
 
 /** How many bytes a content has under that many layers. */
-export function layeredSize(plainBytes: number, layers: number): number {
+export function nestedSize(plainBytes: number, layers: number): number {
   let sizeBytes = plainBytes;
   for (let layer = 0; layer < layers; layer += 1) sizeBytes = framedSize(sizeBytes);
   return sizeBytes;
 }
 
 /** Frames a content once for each key; the first key is the outermost. Holds one frame a layer. */
-export function createLayers(keys: readonly FrameKey[], random: Random): Framer {
+export function createNestedFramer(keys: readonly FrameKey[], random: Random): Framer {
   const framers = keys.map((key) => createFramer(key, random)).toReversed();
   return {
     push: (piece) =>
@@ -20,14 +20,14 @@ export function createLayers(keys: readonly FrameKey[], random: Random): Framer 
   };
 }
 
-/** Reads what {@link createLayers} made of a content of `plainBytes`. Throws FrameError while it is read. */
-export function openLayers(keys: readonly FrameKey[], plainBytes: number, read: StoredReader): StoredReader {
-  return keys.reduce((reader, key, layer) => openFrames(key, layeredSize(plainBytes, keys.length - 1 - layer), reader), read);
+/** Reads what {@link createNestedFramer} made of a content of `plainBytes`. Throws FrameError while it is read. */
+export function openNestedFrames(keys: readonly FrameKey[], plainBytes: number, read: StoredReader): StoredReader {
+  return keys.reduce((reader, key, layer) => openFrames(key, nestedSize(plainBytes, keys.length - 1 - layer), reader), read);
 }
 
 /** A short content, framed in one piece. */
 export function sealWhole(keys: readonly FrameKey[], plain: Uint8Array, random: Random): Buffer {
-  const layers = createLayers(keys, random);
+  const layers = createNestedFramer(keys, random);
   return Buffer.concat([...layers.push(plain), ...layers.end()]);
 }
 
@@ -36,8 +36,8 @@ export async function openWhole(keys: readonly FrameKey[], plainBytes: number, s
   const read: StoredReader = async function* ({ first, last }) {
     yield sealed.subarray(first, last + 1);
   };
-  if (sealed.length !== layeredSize(plainBytes, keys.length)) throw new FrameError("the content has the wrong length");
+  if (sealed.length !== nestedSize(plainBytes, keys.length)) throw new FrameError("the content has the wrong length");
   const out: Uint8Array[] = [];
-  for await (const piece of openLayers(keys, plainBytes, read)({ first: 0, last: plainBytes - 1 })) out.push(piece);
+  for await (const piece of openNestedFrames(keys, plainBytes, read)({ first: 0, last: plainBytes - 1 })) out.push(piece);
   return Buffer.concat(out);
 }

@@ -4,7 +4,7 @@ import { systemRandom } from "#std/random.ts";
 import fc from "fast-check";
 import type { FrameKey } from "./frames.ts";
 import { FrameError } from "./frames.ts";
-import { createLayers, layeredSize, openLayers, openWhole, sealWhole } from "./layers.ts";
+import { createNestedFramer, nestedSize, openNestedFrames, openWhole, sealWhole } from "./nested-frames.ts";
 
 const keys: readonly FrameKey[] = ["outer", "inner"].map((purpose) => ({ dataKey: systemRandom.bytes(32), purpose }));
 const [outer, inner] = keys;
@@ -13,14 +13,14 @@ test("a content comes back whole and in part through all layers, and through not
   assert.ok(outer !== undefined && inner !== undefined);
   const content = systemRandom.bytes(200_000);
   for (const layers of [[outer], [outer, inner]]) {
-    const framer = createLayers(layers, systemRandom);
+    const framer = createNestedFramer(layers, systemRandom);
     const stored = Buffer.concat([...framer.push(content.subarray(0, 70_000)), ...framer.push(content.subarray(70_000)), ...framer.end()]);
-    assert.equal(stored.length, layeredSize(content.length, layers.length));
+    assert.equal(stored.length, nestedSize(content.length, layers.length));
     const spans = fc.tuple(fc.nat({ max: 199_999 }), fc.nat({ max: 199_999 }));
     await fc.assert(
       fc.asyncProperty(spans, async ([a, b]) => {
         const [first, last] = [Math.min(a, b), Math.max(a, b)];
-        const reader = openLayers(layers, content.length, async function* (span) {
+        const reader = openNestedFrames(layers, content.length, async function* (span) {
           yield stored.subarray(span.first, span.last + 1);
         });
         const got: Uint8Array[] = [];
