@@ -63,11 +63,11 @@ export async function invoke(
   call.exchange.audit({ userIdentity: auditIdentityOf(call.principal) });
   const resources = await row.resource(call, input);
   const actions = [row.action, ...(row.alsoNeeds?.(input) ?? [])];
-  const asked: readonly AskedPermission[] = (typeof resources === "string" ? [resources] : resources).flatMap((resource) =>
+  const onResources: readonly AskedPermission[] = (typeof resources === "string" ? [resources] : resources).flatMap((resource) =>
     actions.map((action) => ({ action, resource })),
   );
   const keys = await row.conditionKeys?.(call, input);
-  for (const { action, resource, keys: own = keys } of [...asked, ...((await row.alsoAsks?.(call, input)) ?? [])]) {
+  const decide = async ({ action, resource, keys: own = keys }: AskedPermission): Promise<void> => {
     const decision = await authorize(call.access, call.principal, {
       action,
       resource,
@@ -78,7 +78,10 @@ export async function invoke(
     });
     call.exchange.decided({ action, resource, allowed: decision.allowed, statements: decision.statements });
     if (!decision.allowed) throw new ApiFault(denied.code, decision.message, denied.status);
-  }
+  };
+  for (const asked of onResources) await decide(asked);
+  // Only now: what else is asked may have to be made first, such as the account's default key.
+  for (const asked of (await row.alsoAsks?.(call, input)) ?? []) await decide(asked);
   return await row.handle(call, input);
 }
 
