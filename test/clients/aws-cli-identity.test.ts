@@ -62,7 +62,7 @@ test("a user with a key and PowerUserAccess works, but not on users", installed,
   await shell("aws ecr create-repository --repository-name web", alice);
   assert.match(
     await refused("aws iam create-user --user-name mallory", alice),
-    /\(AccessDenied\) when calling the CreateUser operation: User: arn:aws:iam::000000000000:user\/alice is not authorized to perform: iam:CreateUser on resource: arn:aws:iam::000000000000:user\/mallory because no identity-based policy allows the iam:CreateUser action$/,
+    /\(AccessDenied\) when calling the CreateUser operation: User: arn:aws:iam::000000000000:user\/alice is not authorized to perform: iam:CreateUser on resource: user mallory because no identity-based policy allows the iam:CreateUser action$/,
   );
   const simulate = `aws iam simulate-principal-policy --policy-source-arn arn:aws:iam::000000000000:user/alice \\
     --action-names ecr:PutImage iam:CreateUser --query 'EvaluationResults[].[EvalActionName,EvalDecision]'`;
