@@ -3,7 +3,6 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -45,15 +44,27 @@ const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
 /** What `npm start` gives to the runtime, before the program. */
 export const runtimeFlags: readonly string[] = scripts.start.split(" ").filter((word) => word.startsWith("--"));
 
-/** A loopback port that is free now. */
+/**
+ * A loopback port that is free now and that no test process beside this one asks for: each has ports of its own, below those that the
+ * kernel gives out by itself. Otherwise a server that must refuse to start could seem ready because another one answers at its port.
+ */
 export async function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+  for (;;) {
+    const port = firstPort + (process.pid % portGroups) * portsPerProcess + (portsAsked++ % portsPerProcess);
+    if (await isFree(port)) return port;
+  }
+}
+
+const firstPort = 10_000;
+const portsPerProcess = 22;
+const portGroups = 1_000;
+let portsAsked = 0;
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const { port } = probe.address() as AddressInfo;
-      probe.close(() => resolve(port));
-    });
+    probe.once("error", () => resolve(false));
+    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
   });
 }
 
