@@ -1,5 +1,6 @@
 /** Makes docs/generated/configuration.md from the settings table. */
-import { flagOf, settingRows } from "#server/settings.ts";
+import { settingRows } from "#server/setting-rows.ts";
+import { flagOf } from "#server/settings.ts";
 
 /** The reference page of all settings. */
 export function generateConfiguration(): string {

@@ -3,8 +3,10 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import { RootKeyUnusable } from "#access/root-key.ts";
 import { FolderInUse } from "#server/data-folder.ts";
-import { SettingsError, flagOf, settingRows } from "#server/settings.ts";
-import type { SettingName, SettingRow } from "#server/settings.ts";
+import { settingRows } from "#server/setting-rows.ts";
+import type { SettingRow } from "#server/setting-rows.ts";
+import { SettingsError, flagOf } from "#server/settings.ts";
+import type { SettingName } from "#server/settings.ts";
 import {
   UsageError,
   accountCreate,

@@ -11,7 +11,7 @@ import type { Random } from "#std/random.ts";
 import type { AuditLog } from "./audit-log.ts";
 import { auditLine } from "./audit-record.ts";
 import type { Metrics } from "./metrics.ts";
-import type { AddressSet } from "./settings.ts";
+import type { AddressSet } from "./setting-values.ts";
 
 /** A plane: answers an exchange completely, and never rejects for what a client did. */
 export type Plane = (exchange: Exchange) => Promise<void>;

@@ -4,7 +4,7 @@ import type { Exchange } from "#std/exchange.ts";
 import { describeError, respondJson } from "./front.ts";
 import type { Plane } from "./front.ts";
 import type { Metrics } from "./metrics.ts";
-import type { AddressSet } from "./settings.ts";
+import type { AddressSet } from "./setting-values.ts";
 
 /** What the pages need. */
 export interface PagesOptions {

@@ -19,7 +19,8 @@ import type { ToolResult } from "../../test/clients/tool.ts";
 import { createOciClient } from "../../test/oci-client.ts";
 import { freePort, rootKey, startServerProcess } from "../../test/server-process.ts";
 import type { ServerProcess } from "../../test/server-process.ts";
-import { flagOf, settingRows } from "./settings.ts";
+import { settingRows } from "./setting-rows.ts";
+import { flagOf } from "./settings.ts";
 
 const root = new URL("../..", import.meta.url).pathname;
 const main = join(root, "src/cli/main.ts");
