@@ -18,13 +18,18 @@ import { createOpenIdKeys } from "#identity/openid-keys.ts";
 import { createDistribution } from "#distribution/pipeline.ts";
 import { openDatabase } from "#metadata/database.ts";
 import { parseRepositoryName } from "#oci/repository-name.ts";
+import { createPullThrough } from "#pullthrough/pull-through.ts";
+import type { PullThrough } from "#pullthrough/pull-through.ts";
 import { createAddressing } from "#registry/addressing.ts";
 import type { Addressing } from "#registry/addressing.ts";
 import type { RegistryContext, RegistryCore } from "#registry/context.ts";
+import { createCreationRoles } from "#server/creation-roles.ts";
 import { createKeyService } from "#server/key-service.ts";
+import type { OtherKeys } from "#server/key-service.ts";
 import type { Limits } from "#registry/limits.ts";
 import { defaultLimits } from "#registry/limits.ts";
 import { createManifestCache } from "#registry/manifest-cache.ts";
+import { createPullNotes } from "#registry/pull-time.ts";
 import { createRepository } from "#registry/repository.ts";
 import type { NewRepository } from "#registry/repository.ts";
 import { createUploadHashes } from "#registry/upload-hashes.ts";
@@ -32,11 +37,13 @@ import { makeInstanceKey } from "#sealing/instance-key.ts";
 import { createSealer } from "#sealing/sealer.ts";
 import { createByteBudget } from "#std/byte-budget.ts";
 import { systemClock } from "#std/clock.ts";
+import type { Clock } from "#std/clock.ts";
 import type { Exchange, ExchangeNotes } from "#std/exchange.ts";
 import type { Log } from "#std/log.ts";
 import { systemRandom } from "#std/random.ts";
 import type { StorageDriver } from "#storage/driver.ts";
 import { createMemoryDriver } from "#storage/memory.ts";
+import { createGuardedConnections } from "#upstream/connections.ts";
 import { createGuardedFetch } from "#upstream/guarded-fetch.ts";
 import type { Content } from "./fixtures/oci-content.ts";
 
@@ -77,6 +84,8 @@ export interface RegistryServer {
   readonly core: RegistryCore;
   readonly access: Access;
   readonly addressing: Addressing;
+  /** What pulls through rules in this server. */
+  readonly pullThrough: PullThrough;
   readonly principal: Principal;
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
   /** The password of `docker login -u AWS`. */
@@ -105,10 +114,16 @@ export type Pushable = Content & { readonly config?: Content; readonly layers?: 
 export interface RegistryServerOptions {
   readonly limits?: Partial<Limits>;
   readonly regions?: readonly string[];
+  /** Regions of other deployments that replication rules may name. */
+  readonly peerRegions?: readonly string[];
   readonly domain?: string;
+  /** The address that the deployment is configured to be known by. */
+  readonly publicUrl?: string;
   /** Other servers that may be asked although they are on loopback, without TLS. */
   readonly trustedHosts?: readonly string[];
   readonly storage?: (driver: StorageDriver) => StorageDriver;
+  /** Who keeps the keys of new encrypted repositories, instead of the server itself. */
+  readonly otherKeys?: (clock: Clock) => OtherKeys;
 }
 
 const accountId = "123456789012";
@@ -128,6 +143,10 @@ export async function startRegistryServer(options: RegistryServerOptions = {}): 
   const sealer = createSealer([makeInstanceKey(random)], random);
   const metadata = await openDatabase({ kind: "sqlite", file: join(folder, "registry.sqlite") }, { log });
   const driver = createMemoryDriver({ clock });
+  const regions = options.regions ?? [region, "us-east-1"];
+  const keysAreElsewhere = options.otherKeys !== undefined;
+  const accessDeps = { metadata, sealer, clock, random, log, dev: false, defaultAccountId: accountId, regions, keysAreElsewhere };
+  const access = createAccess(accessDeps);
   const core: RegistryCore = {
     metadata,
     storage: options.storage?.(driver) ?? driver,
@@ -138,10 +157,10 @@ export async function startRegistryServer(options: RegistryServerOptions = {}): 
     limits: { ...defaultLimits, ...options.limits },
     manifests: createManifestCache(16_777_216),
     uploads: createUploadHashes(),
-    keys: createKeyService({ metadata, clock, random, sealer }),
+    pulls: createPullNotes({ metadata, clock, log }),
+    creationRoles: createCreationRoles(access, metadata),
+    keys: createKeyService({ metadata, clock, random, sealer }, options.otherKeys?.(clock)),
   };
-  const regions = options.regions ?? [region, "us-east-1"];
-  const access = createAccess({ metadata, sealer, clock, random, log, dev: false, defaultAccountId: accountId, regions });
   const addAccount = async (id: string): Promise<{ principal: Principal; secretAccessKey: string }> => {
     const { created } = await ensureRootKey({ metadata, sealer, clock, random, accountId: id }, {});
     if (created === undefined) throw new Error(`account ${id} exists`);
@@ -153,10 +172,14 @@ export async function startRegistryServer(options: RegistryServerOptions = {}): 
   const listener = createServer({ highWaterMark: 262_144 });
   await new Promise<void>((resolve) => void listener.listen(0, "127.0.0.1", resolve));
   const { port } = listener.address() as AddressInfo;
-  const addressing = createAddressing({ defaultRegistry: { accountId, region }, regions, domain: options.domain, port, scheme: "http" });
+  const { domain, publicUrl, peerRegions } = options;
+  const defaultRegistry = { accountId, region };
+  const addressing = createAddressing({ defaultRegistry, regions, peerRegions, domain, publicUrl, port, scheme: "http" });
   const openIdKeys = createOpenIdKeys(createGuardedFetch({ trustedHosts: options.trustedHosts ?? [] }), clock, log);
-  const distribution = createDistribution({ core, access, addressing });
-  const api = createApi({ core, access, addressing, openIdKeys, budget: createByteBudget(67_108_864) });
+  const connections = createGuardedConnections({ trustedHosts: options.trustedHosts ?? [] });
+  const pullThrough = createPullThrough({ core, access, addressing, isOnlyNode: true, connect: async () => connections });
+  const distribution = createDistribution({ core, access, addressing, pullThrough });
+  const api = createApi({ core, access, addressing, openIdKeys, pullThrough, budget: createByteBudget(67_108_864) });
   const serve = (request: IncomingMessage, response: ServerResponse): void => {
     const exchange = new TestExchange(request, response, random.uuid(), notes);
     response.setHeader("x-amzn-requestid", exchange.requestId);
@@ -184,6 +207,7 @@ export async function startRegistryServer(options: RegistryServerOptions = {}): 
     core,
     access,
     addressing,
+    pullThrough,
     principal,
     credentials: { accessKeyId: principal.accessKeyId, secretAccessKey },
     token,
@@ -213,6 +237,8 @@ export async function startRegistryServer(options: RegistryServerOptions = {}): 
       agent.destroy();
       listener.closeAllConnections();
       await new Promise((resolve) => listener.close(resolve));
+      connections.close();
+      await core.pulls.close();
       await metadata.close();
       await rm(folder, { recursive: true, force: true });
     },

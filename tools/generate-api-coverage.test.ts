@@ -31,3 +31,8 @@ test("every operation has a permission of its service, and every refused one a r
     assert.equal(state === "refused", reason !== "", operation);
   }
 });
+
+test("every operation of ecr is offered: its table has errors in the place of reasons", () => {
+  const refused = coveredOperations().filter(({ service, state }) => service === "ecr" && state === "refused");
+  assert.deepEqual(refused, []);
+});

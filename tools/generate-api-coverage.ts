@@ -10,6 +10,8 @@ import { iamOperations } from "../src/api/iam/table.ts";
 import { kmsOperations } from "../src/api/kms/table.ts";
 import { secretsOperations } from "../src/api/secretsmanager/table.ts";
 import { stsOperations } from "../src/api/sts/table.ts";
+import { untriggeredReasons } from "../test/modelled-errors/row.ts";
+import { exceptionOf, modelledErrors, serverFault } from "../test/modelled-errors/table.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -45,6 +47,34 @@ export function coveredOperations(): CoveredOperation[] {
   );
 }
 
+/** Which of the model's exceptions a test shows for an operation, and which it never has: the two columns that only ECR's table has. */
+function errorColumns(operation: string): readonly [shown: string, never: string] {
+  const { shown = {}, untriggered = {} } = modelledErrors[operation] ?? {};
+  const code = (name: string): string => `\`${exceptionOf(name)}\``;
+  return [
+    [...Object.keys(shown).toSorted(), serverFault].map(code).join(" "),
+    Object.entries(untriggered)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, reason]) => `${code(name)}: ${reason}`)
+      .join(", "),
+  ];
+}
+
+function ecrTable(rows: readonly CoveredOperation[]): string[] {
+  const lines = ["| operation | permission | state | answered, each shown by a test | modelled, never answered |", "|---|---|---|---|---|"];
+  for (const { operation, action, state } of rows)
+    lines.push(`| ${operation} | \`${action}\` | ${state} | ${errorColumns(operation).join(" | ")} |`);
+  lines.push("", "The tests are in `test/modelled-errors/`. Why a modelled exception is never answered:", "");
+  for (const [name, text] of Object.entries(untriggeredReasons)) lines.push(`- ${name}: ${text}`);
+  return lines;
+}
+
+function usualTable(rows: readonly CoveredOperation[]): string[] {
+  const lines = ["| operation | permission | state | reason |", "|---|---|---|---|"];
+  for (const row of rows) lines.push(`| ${row.operation} | \`${row.action}\` | ${row.state} | ${row.reason} |`);
+  return lines;
+}
+
 /** Makes the generated page: path relative to the project's folder, and content. */
 export function generateApiCoverage(): Map<string, string> {
   const operations = coveredOperations();
@@ -59,8 +89,8 @@ export function generateApiCoverage(): Map<string, string> {
     const rows = operations.filter((operation) => operation.service === service);
     const offered = rows.filter((row) => row.state === "offered").length;
     lines.push("", `## ${title}`, "", `${offered} of ${rows.length} operations are offered.`, "");
-    lines.push("| operation | permission | state | reason |", "|---|---|---|---|");
-    for (const row of rows) lines.push(`| ${row.operation} | \`${row.action}\` | ${row.state} | ${row.reason} |`);
+    // Nothing of ECR is refused by name, so its table has room for what its operations are refused with.
+    lines.push(...(service === "ecr" ? ecrTable(rows) : usualTable(rows)));
   }
   return new Map([["docs/generated/api-coverage.md", `${lines.join("\n")}\n`]]);
 }

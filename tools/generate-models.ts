@@ -13,9 +13,14 @@ const root = join(import.meta.dirname, "..");
 const services = [
   { model: "models/ecr-2015-09-21.json", file: "src/api/ecr/model/shapes.ts", prefix: "Ecr" },
   { model: "models/sts-2011-06-15.json", file: "src/api/sts/model/shapes.ts", prefix: "Sts" },
-  { model: "models/kms-2014-11-01.json", file: "src/api/kms/model/shapes.ts", prefix: "Kms" },
+  { model: "models/kms-2014-11-01.json", supplement: "models/kms-supplement.json", file: "src/api/kms/model/shapes.ts", prefix: "Kms" },
   { model: "models/iam-2010-05-08.json", supplement: "models/iam-supplement.json", file: "src/api/iam/model/shapes.ts", prefix: "Iam" },
-  { model: "models/secretsmanager-2017-10-17.json", file: "src/api/secretsmanager/model/shapes.ts", prefix: "Secrets" },
+  {
+    model: "models/secretsmanager-2017-10-17.json",
+    supplement: "models/secretsmanager-supplement.json",
+    file: "src/api/secretsmanager/model/shapes.ts",
+    prefix: "Secrets",
+  },
 ] as const;
 
 /** Makes all generated model files: path relative to the project's folder, and content. */

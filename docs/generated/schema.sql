@@ -1,4 +1,4 @@
--- Made by tools/generate-schema.ts from src/metadata/migrations; do not edit. Schema version 6, as SQLite has it.
+-- Made by tools/generate-schema.ts from src/metadata/migrations; do not edit. Schema version 14, as SQLite has it.
 
 CREATE TABLE schema_version (version integer primary key, name text not null);
 
@@ -93,26 +93,31 @@ CREATE TABLE manifest (
   subject_digest text,
   annotations text,
   pushed_at integer not null,
-  scan_failure text,
   tag_count integer not null default 0 check (tag_count >= 0),
   deleted_at integer
-) strict;
+, status text not null default 'ACTIVE' check (status in ('ACTIVE', 'ARCHIVED', 'ACTIVATING')), last_archived_at integer, last_activated_at integer, is_copy integer not null default 0 check (is_copy in (0, 1))) strict;
+
+CREATE INDEX manifest_activating on manifest (manifest_id) where deleted_at is null and status = 'ACTIVATING';
 
 CREATE INDEX manifest_deleted on manifest (deleted_at) where deleted_at is not null;
 
 CREATE INDEX manifest_digest on manifest (repository_id, digest, deleted_at);
 
+CREATE INDEX manifest_inactive on manifest (status, repository_id) where status <> 'ACTIVE';
+
 CREATE INDEX manifest_live on manifest (repository_id, manifest_id) where deleted_at is null;
 
 CREATE UNIQUE INDEX manifest_live_digest on manifest (repository_id, digest) where deleted_at is null;
 
+CREATE INDEX manifest_status on manifest (repository_id, status, manifest_id) where deleted_at is null;
+
 CREATE INDEX manifest_subject on manifest (repository_id, subject_digest, digest) where deleted_at is null and subject_digest is not null;
 
-CREATE INDEX manifest_tagged on manifest (repository_id, manifest_id) where deleted_at is null and tag_count > 0;
+CREATE INDEX manifest_tagged on manifest (repository_id, status, manifest_id) where deleted_at is null and tag_count > 0;
 
 CREATE INDEX manifest_tombstone on manifest (repository_id, manifest_id) where deleted_at is not null;
 
-CREATE INDEX manifest_untagged on manifest (repository_id, manifest_id) where deleted_at is null and tag_count = 0;
+CREATE INDEX manifest_untagged on manifest (repository_id, status, manifest_id) where deleted_at is null and tag_count = 0;
 
 CREATE TABLE manifest_bytes (
   manifest_id integer primary key references manifest (manifest_id),
@@ -139,7 +144,7 @@ CREATE TABLE tag (
   revision integer not null default 1,
   tagged_at integer not null,
   deleted_at integer
-) strict;
+, validated_at integer) strict;
 
 CREATE INDEX tag_deleted on tag (deleted_at) where deleted_at is not null;
 
@@ -162,7 +167,9 @@ CREATE TABLE blob (
   unlinked_at integer,
   condemned_at integer,
   created_at integer not null
-, sealed_key text) strict;
+, sealed_key text, tier text not null default 'standard' check (tier in ('standard', 'cold'))) strict;
+
+CREATE INDEX blob_cold on blob (blob_id) where tier = 'cold';
 
 CREATE INDEX blob_condemned on blob (condemned_at) where state = 'condemned';
 
@@ -472,6 +479,8 @@ CREATE INDEX kms_grant_key on kms_grant (key_id, grant_row_id);
 
 CREATE UNIQUE INDEX kms_grant_name on kms_grant (key_id, fingerprint) where fingerprint is not null;
 
+CREATE INDEX kms_grant_retiring on kms_grant (retiring_key, grant_row_id) where retiring_key is not null;
+
 CREATE TABLE secret (
   secret_id integer primary key autoincrement,
   account_id text not null,
@@ -551,3 +560,214 @@ CREATE TABLE repository_encryption (
 CREATE INDEX repository_encryption_domain on repository_encryption (account_id, protection_domain, repository_id);
 
 CREATE INDEX repository_encryption_key on repository_encryption (account_id, key_arn, encryption_type, repository_id);
+
+CREATE TABLE registry_setting (
+  account_id text not null,
+  region text not null,
+  name text not null,
+  value text not null,
+  updated_at integer not null,
+  primary key (account_id, region, name)
+) strict;
+
+CREATE TABLE follow_up (
+  manifest_id integer not null references manifest (manifest_id),
+  kind text not null check (kind in ('scan', 'sign', 'replicate')),
+  target text not null,
+  state text not null check (state in ('IN_PROGRESS', 'COMPLETE', 'FAILED')),
+  code text,
+  reason text,
+  detail text,
+  started_at integer not null,
+  settled_at integer,
+  primary key (manifest_id, kind, target)
+) strict;
+
+CREATE INDEX follow_up_open on follow_up (kind, target, started_at) where state = 'IN_PROGRESS';
+
+CREATE INDEX follow_up_scan on follow_up (started_at) where kind = 'scan';
+
+CREATE TABLE lifecycle_policy (
+  repository_id integer primary key references repository (repository_id) on delete cascade,
+  policy_id text not null,
+  version integer not null,
+  policy text not null,
+  updated_at integer not null,
+  waiting_since integer not null,
+  last_evaluated_at integer
+) strict;
+
+CREATE INDEX lifecycle_policy_waiting on lifecycle_policy (waiting_since, repository_id);
+
+CREATE TABLE lifecycle_preview (
+  preview_id text primary key,
+  repository_id integer not null references repository (repository_id) on delete cascade,
+  policy text not null,
+  status text not null check (status in ('IN_PROGRESS', 'COMPLETE', 'FAILED')),
+  started_at integer not null,
+  settled_at integer,
+  attempt integer not null default 0,
+  expiring integer not null default 0,
+  archiving integer not null default 0,
+  replaced integer not null default 0 check (replaced in (0, 1)),
+  results_until integer
+) strict;
+
+CREATE UNIQUE INDEX lifecycle_preview_current on lifecycle_preview (repository_id) where replaced = 0;
+
+CREATE INDEX lifecycle_preview_repository on lifecycle_preview (repository_id);
+
+CREATE INDEX lifecycle_preview_results_until on lifecycle_preview (results_until) where results_until is not null;
+
+CREATE TABLE lifecycle_preview_result (
+  preview_id text not null references lifecycle_preview (preview_id) on delete cascade,
+  attempt integer not null,
+  ordinal integer not null,
+  digest text not null,
+  tags text not null,
+  tag_count integer not null,
+  pushed_at integer not null,
+  action text not null check (action in ('expire', 'archive')),
+  priority integer not null,
+  storage_class text not null check (storage_class in ('standard', 'archive')),
+  primary key (preview_id, attempt, ordinal)
+) strict;
+
+CREATE INDEX lifecycle_preview_result_digest on lifecycle_preview_result (preview_id, attempt, digest);
+
+CREATE TABLE orphaned_referrer (
+  manifest_id integer primary key references manifest (manifest_id) on delete cascade
+) strict;
+
+CREATE TABLE blob_tier_check (
+  blob_id integer primary key,
+  due_at integer not null
+) strict;
+
+CREATE INDEX blob_tier_check_due on blob_tier_check (due_at, blob_id);
+
+CREATE TABLE blob_move (
+  move_id text primary key,
+  blob_id integer not null unique,
+  expires_at integer not null
+) strict;
+
+CREATE INDEX blob_move_expiry on blob_move (expires_at);
+
+CREATE TABLE scan_finding (
+  manifest_id integer not null references manifest (manifest_id) on delete cascade,
+  target text not null,
+  ordinal integer not null,
+  finding text not null,
+  primary key (manifest_id, target, ordinal)
+) strict;
+
+CREATE TABLE signing_certificate (
+  profile_arn text not null,
+  key_arn text not null,
+  content_grant_id text not null,
+  manage_grant_id text not null,
+  wrapped_key text not null,
+  certificate text not null,
+  created_at integer not null,
+  primary key (profile_arn, key_arn)
+) strict;
+
+CREATE TABLE creation_template (
+  account_id text not null,
+  region text not null,
+  prefix text not null,
+  given_prefix text not null,
+  description text,
+  encryption_type text not null check (encryption_type in ('AES256', 'KMS', 'KMS_DSSE')),
+  kms_key text,
+  resource_tags text not null,
+  tag_mutability text not null
+  check (tag_mutability in ('MUTABLE', 'IMMUTABLE', 'MUTABLE_WITH_EXCLUSION', 'IMMUTABLE_WITH_EXCLUSION')),
+  mutability_filters text not null,
+  repository_policy text,
+  policy_principals text,
+  lifecycle_policy text,
+  applied_for text not null,
+  role_arn text,
+  created_at integer not null,
+  updated_at integer not null,
+  revision integer not null,
+  primary key (account_id, region, prefix)
+) strict;
+
+CREATE TABLE pull_through_rule (
+  account_id text not null,
+  region text not null,
+  prefix text not null,
+  given_prefix text not null,
+  upstream_kind text,
+  upstream_url text not null,
+  upstream_prefix text,
+  credential_arn text,
+  role_arn text,
+  created_at integer not null,
+  updated_at integer,
+  primary key (account_id, region, prefix)
+) strict;
+
+CREATE TABLE upstream_fetch (
+  account_id text not null,
+  region text not null,
+  repository_name text not null,
+  digest text not null,
+  fetch_id text not null unique,
+  lease_until integer not null,
+  primary key (account_id, region, repository_name, digest)
+) strict;
+
+CREATE INDEX upstream_fetch_lease on upstream_fetch (lease_until);
+
+CREATE TABLE replication_upload (
+  target text not null,
+  repository_name text not null,
+  digest text not null,
+  location text not null,
+  updated_at integer not null,
+  primary key (target, repository_name, digest)
+) strict;
+
+CREATE INDEX replication_upload_age on replication_upload (updated_at);
+
+CREATE TABLE event_cursor (
+  name text primary key,
+  transaction_id integer not null,
+  change_id integer not null,
+  owner text,
+  fence integer not null default 0,
+  lease_until integer not null,
+  refusals integer not null default 0,
+  failing_since integer,
+  last_error text
+) strict;
+
+CREATE TABLE event_refusal (
+  refusal_id integer primary key autoincrement,
+  target text not null,
+  event_id text not null,
+  event text not null,
+  reason text not null,
+  refused_at integer not null
+) strict;
+
+CREATE INDEX event_refusal_age on event_refusal (refused_at);
+
+CREATE INDEX event_refusal_target on event_refusal (target, refusal_id);
+
+CREATE TABLE manifest_pull (
+  manifest_id integer primary key references manifest (manifest_id) on delete cascade,
+  pulled_at integer not null
+) strict;
+
+CREATE TABLE pull_time_exclusion (
+  account_id text not null,
+  region text not null,
+  principal_arn text not null,
+  created_at integer not null,
+  primary key (account_id, region, principal_arn)
+) strict;

@@ -69,6 +69,8 @@ export interface AccessDeps {
   readonly dev: boolean;
   readonly defaultAccountId: string;
   readonly regions: readonly string[];
+  /** Repositories may be under keys that another deployment keeps: then a key that is not known here is not therefore nobody's. */
+  readonly keysAreElsewhere?: boolean;
 }
 
 /** Why a registry token was not accepted. */
@@ -105,7 +107,12 @@ export function createAccess(deps: AccessDeps): Access {
     keys,
     principals,
     policies,
-    resources: createResourcePolicies(metadata, () => keys.epoch(), policies),
+    resources: createResourcePolicies(
+      metadata,
+      () => keys.epoch(),
+      policies,
+      deps.keysAreElsewhere === true ? defaultAccountId : undefined,
+    ),
     noteUse: createUseNotes({ metadata, clock, log }),
     tokens: new LRUCache({ max: maxTokens }),
     nobodysSecret: deps.random.bytes(30).toString("base64"),
@@ -130,7 +137,7 @@ export async function beginSignedRequest(
   options: { readonly services: readonly string[] },
 ): Promise<SignedRequest> {
   const claim = readSignatureClaim(request);
-  const scope = { regionIsServed: (region: string): boolean => access.regions.has(region), services: options.services };
+  const scope = { regions: access.regions, services: options.services };
   // Held against its own time a claim can only fail by its scope. With `--dev` that is all: clocks of laptops and their VMs drift.
   checkClaim(claim, { ...scope, now: claim.timestamp });
   if (access.dev) return { claim, confirm: () => devPrincipal(access, claim.accessKeyId) };

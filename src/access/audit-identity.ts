@@ -31,12 +31,17 @@ function describe({ kind, principalId, arn, accountId, accessKeyId, keys, caller
     case "federated":
       return { type: "FederatedUser", ...own, ...sessionContext(session, undefined) };
     case "anonymous":
-      return caller.kind === "web-identity"
-        ? { type: "WebIdentityUser", principalId: arn, identityProvider: caller.providerArn }
-        : { type: "Unknown" };
+      return caller.kind === "web-identity" ? federatedIdentity(caller.providerArn, keys) : { type: "Unknown" };
     default:
       return unreachable(kind);
   }
+}
+
+/** Who comes by an assertion is known by its subject, and the hash that sets it apart from the same subject of others. */
+function federatedIdentity(identityProvider: string, keys: Principal["keys"]): object {
+  const subject = keys["saml:sub"];
+  if (subject === undefined) return { type: "WebIdentityUser", principalId: identityProvider, identityProvider };
+  return { type: "SAMLUser", principalId: `${String(keys["saml:namequalifier"])}:${String(subject)}`, userName: subject, identityProvider };
 }
 
 function sessionContext(session: Principal["session"], sessionIssuer: object | undefined): object {

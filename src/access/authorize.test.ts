@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { deleteRepository } from "#metadata/repositories.ts";
-import { deleteRepositoryPolicy, putRegistryPolicy, putRepositoryPolicy } from "#metadata/resource-policies.ts";
+import { deleteRepositoryPolicy, putRepositoryPolicy } from "#metadata/resource-policies.ts";
 import { putResourceTags } from "#metadata/resource-tags.ts";
 import { authorizeUnder } from "./authorize.ts";
 import { anonymousPrincipal } from "./principal.ts";
@@ -156,15 +156,6 @@ async function idOf(name: string): Promise<number> {
     .executeTakeFirstOrThrow();
   return row.repository_id;
 }
-
-test("the registry policy counts for its three actions only", async () => {
-  const document = documentOf([{ Effect: "Allow", Principal: { AWS: foreign }, Action: "ecr:*", Resource: "*" }]);
-  await putRegistryPolicy(metadata, { registry: { accountId: own, region }, document, principals: {}, author });
-  const maker = await user({ accountId: foreign, inline: [allow("ecr:*")] });
-  for (const action of ["ecr:CreateRepository", "ecr:ReplicateImage", "ecr:BatchImportUpstreamImage"])
-    assert.equal(await answerTo(maker, action, repo("new")), "yes", action);
-  assert.equal(await answerTo(maker, push, repo("new")), no("resource-based policy", push));
-});
 
 test("conditions on the request itself", async () => {
   const when = (operator: string, key: string, value: string | string[]): Promise<Principal> =>

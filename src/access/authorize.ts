@@ -1,9 +1,11 @@
 /** May they: everything that decides is gathered here, `iam/evaluate` decides, and a refusal has AWS's sentence. */
 import { AuthFault } from "#aws/sigv4.ts";
+import { contextKeys } from "#iam/context.ts";
 import { denialMessage } from "#iam/denial.ts";
 import { evaluate } from "#iam/evaluate.ts";
-import type { DecidingStatement, Evaluation } from "#iam/evaluate.ts";
+import type { DecidingStatement } from "#iam/evaluate.ts";
 import type { Access } from "./access.ts";
+import type { Denial } from "./authorization-message.ts";
 import { namedTagKey, noTag, RequestKeys } from "./condition-keys.ts";
 import type { ConditionKeys } from "./condition-keys.ts";
 import type { Principal } from "./principal.ts";
@@ -13,7 +15,13 @@ import type { ResourceStanding } from "./resource-policies.ts";
 /** What was decided, and by which statements: those are for the audit log. The message is what the caller may read. */
 export type Decision =
   | { readonly allowed: true; readonly statements: readonly DecidingStatement[] }
-  | { readonly allowed: false; readonly message: string; readonly statements: readonly DecidingStatement[] };
+  | {
+      readonly allowed: false;
+      readonly message: string;
+      readonly statements: readonly DecidingStatement[];
+      /** For who may have it explained. */
+      readonly denial: Denial;
+    };
 
 /** What is asked. */
 export interface Ask {
@@ -26,6 +34,8 @@ export interface Ask {
   readonly origin: RequestOrigin;
   /** Condition keys that only the request itself can tell, by their names as AWS writes them. Several tags under {@link namedTagKey} are asked for one by one. */
   readonly keys?: ConditionKeys | undefined;
+  /** Reads what hangs on a repository even when it is remembered, so that a yes costs what a no costs. */
+  readonly readsAnew?: boolean;
 }
 
 /**
@@ -35,9 +45,15 @@ export interface Ask {
 export async function authorize(access: Access, principal: Principal, ask: Ask): Promise<Decision> {
   const limited = limitOfSession(principal, ask);
   if (limited !== undefined) return limited;
-  const found = access.resources.find(ask.resource, ask.action);
-  const standing = found instanceof Promise ? await found : found;
-  const decision = decide(access, principal, ask, standing);
+  const found = access.resources.find(ask.resource, ask.action, askerOf(principal, ask));
+  let standing = found instanceof Promise ? await found : found;
+  if (ask.readsAnew === true) standing = (await standing.again?.()) ?? standing;
+  let decision = decide(access, principal, ask, standing);
+  // Only what exists is remembered. Were a denial decided by memory alone, it would come sooner where there is something to hide.
+  if (!decision.allowed && standing.again !== undefined) {
+    standing = await standing.again();
+    decision = decide(access, principal, ask, standing);
+  }
   if (decision.allowed || standing.findGrant === undefined) return decision;
   // A grant only adds permission, so it is looked for only where something is missing; a Deny stays one.
   const granted = await standing.findGrant(principal.caller, ask.keys ?? {});
@@ -51,9 +67,13 @@ export async function authorizeUnder(
   ask: Ask,
   policy: { readonly document: string; readonly principals: Readonly<Record<string, string>> },
 ): Promise<Decision> {
-  const standing = await access.resources.find(ask.resource, ask.action);
+  const standing = await access.resources.find(ask.resource, ask.action, askerOf(principal, ask));
   const next = access.policies.ofResource(ask.resource, policy.document, policy.principals);
   return decide(access, principal, ask, { ...standing, policies: [next] });
+}
+
+function askerOf({ kind, accountId }: Principal, { region }: Ask): Parameters<Access["resources"]["find"]>[2] {
+  return { accountId, region, isRoot: kind === "root" };
 }
 
 function decide(access: Access, principal: Principal, ask: Ask, standing: ResourceStanding): Decision {
@@ -68,7 +88,7 @@ function decide(access: Access, principal: Principal, ask: Ask, standing: Resour
 function decideOne(access: Access, principal: Principal, ask: Ask, standing: ResourceStanding, tag: string | undefined): Decision {
   const { action, resource, region, origin } = ask;
   const { caller, grants } = principal;
-  const resourceAccountId = ownerOf(resource) ?? principal.accountId;
+  const resourceAccountId = standing.ownerAccountId ?? ownerOf(resource) ?? principal.accountId;
   const context = new RequestKeys({
     principal: principal.keys,
     request: ask.keys,
@@ -93,9 +113,10 @@ function decideOne(access: Access, principal: Principal, ask: Ask, standing: Res
     ...(standing.granted !== undefined && { granted: standing.granted }),
   });
   const { statements } = result;
-  return result.allowed
-    ? { allowed: true, statements }
-    : { allowed: false, message: denialMessage({ caller, action, resource: ask.shownAs ?? resource }, result), statements };
+  if (result.allowed) return { allowed: true, statements };
+  const { explicit, missing } = result;
+  const denial: Denial = { principal, action, resource, resourceAccountId, context, explicit, statements, missing };
+  return { allowed: false, message: denialMessage({ caller, action, resource: ask.shownAs ?? resource }, result), statements, denial };
 }
 
 const identityAction = "iam:";
@@ -113,24 +134,32 @@ const longTermOnly: ReadonlySet<string> = new Set(["sts:GetSessionToken", "sts:G
  * What temporary credentials cannot do, whatever policies say (IAM User Guide, "Compare AWS STS credentials"): new ones of the same kind;
  * federated users no IAM and nothing of STS but asking who they are; credentials of GetSessionToken no IAM without MFA, which there is not.
  */
-function limitOfSession(principal: Principal, { action, resource }: Ask): Decision | undefined {
+function limitOfSession(principal: Principal, ask: Ask): Decision | undefined {
+  const { action, resource } = ask;
   const { session, caller } = principal;
   if (session === undefined) return undefined;
   if (longTermOnly.has(action))
-    return { allowed: false, message: `Cannot call ${action.slice(sessionAction.length)} with session credentials`, statements: [] };
+    return denySession(principal, ask, `Cannot call ${action.slice(sessionAction.length)} with session credentials`);
   if (session.kind === "role") return undefined;
   const isIdentityAction = action.startsWith(identityAction);
   if (session.kind !== "federated" && isIdentityAction) throw new AuthFault("unrecognized-client");
   const isLeft = session.kind === "federated" ? action === "sts:GetCallerIdentity" : tokenSessionActions.has(action);
   if (isLeft || !(isIdentityAction || action.startsWith(sessionAction))) return undefined;
-  const denial: Extract<Evaluation, { allowed: false }> = {
+  return denySession(principal, ask, denialMessage({ caller, action, resource }, { ...limitedSession, cause: "session" }));
+}
+
+const limitedSession = { allowed: false, explicit: false, statements: [], missing: ["session"] } as const;
+
+function denySession(principal: Principal, { action, resource }: Ask, message: string): Decision {
+  const { explicit, statements, missing } = limitedSession;
+  const resourceAccountId = ownerOf(resource) ?? principal.accountId;
+  const context = contextKeys(Object.entries(principal.keys));
+  return {
     allowed: false,
-    explicit: false,
-    cause: "session",
-    statements: [],
-    missing: ["session"],
+    message,
+    statements,
+    denial: { principal, action, resource, resourceAccountId, context, explicit, statements, missing },
   };
-  return { allowed: false, message: denialMessage({ caller, action, resource }, denial), statements: [] };
 }
 
 /** The account of an ARN, which owns what it names; undefined for what is everybody's: `*`, and policies that AWS manages. */

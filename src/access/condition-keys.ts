@@ -10,6 +10,14 @@ export const namedTagKey = "supercargo:ImageTag";
 /** Among several values of {@link namedTagKey}: the request also names something without a tag, and for that the key is absent. */
 export const noTag = "";
 
+/** What conditions may ask about the resource tags that a request gives; nothing when it gives none. */
+export function givenTagKeys(tags: Readonly<Record<string, string>>): ConditionKeys {
+  const entries = Object.entries(tags);
+  if (entries.length === 0) return {};
+  const values = Object.fromEntries(entries.map(([key, value]) => [`aws:RequestTag/${key}`, value]));
+  return { ...values, "aws:TagKeys": entries.map(([key]) => key) };
+}
+
 /** Where the keys of one decision come from. */
 export interface KeySources {
   /** Of the principal. */

@@ -7,6 +7,7 @@ import { parseKeyName } from "#kms/arn.ts";
 import { isGranted, isRetirable } from "#kms/grant.ts";
 import { granteeKeysOf, grantIdKey } from "#kms/grant-cover.ts";
 import type { GrantUse } from "#kms/grant-cover.ts";
+import { accountExists } from "#metadata/accounts.ts";
 import type { Database } from "#metadata/database.ts";
 import { findKeyForDecision } from "#metadata/kms-keys.ts";
 import type { ConditionKeys } from "./condition-keys.ts";
@@ -24,14 +25,14 @@ const noKey: ResourceStanding = { policies: [], rule: "must-allow" };
 export async function findKeyStanding(
   metadata: Database,
   policies: PolicyCache,
-  resource: string,
-  action: string,
+  { resource, action, keyOwner }: { readonly resource: string; readonly action: string; readonly keyOwner: string | undefined },
 ): Promise<ResourceStanding> {
   const name = parseKeyName(resource);
-  if (name?.kind !== "key-arn") return aliasOrAll;
+  if (name?.kind !== "key-arn")
+    return keyOwner !== undefined && isKeyArn(resource) ? keptElsewhere(metadata, resource, keyOwner) : aliasOrAll;
   const { keyId } = name;
   const found = await findKeyForDecision(metadata, { ...name.scope, keyId });
-  if (found === undefined) return noKey;
+  if (found === undefined) return keyOwner === undefined ? noKey : keptElsewhere(metadata, resource, keyOwner);
   const { tags, policy } = found;
   const compiled = policies.ofResource(resource, policy.document, policy.principals);
   if (action === retireAction) {
@@ -41,6 +42,21 @@ export async function findKeyStanding(
   }
   const findGrant = (caller: Caller, keys: ConditionKeys): Promise<boolean> => isGranted({ metadata }, keyId, useOf(caller, action, keys));
   return { policies: [compiled], rule: "must-allow", tags, findGrant };
+}
+
+/**
+ * A key that another deployment keeps. Its policy is judged there, for this deployment as a whole; here the policies of its owner's people
+ * say who of them may use it: the account that has its number, or else the one that the deployment itself belongs to.
+ */
+async function keptElsewhere(metadata: Database, resource: string, keyOwner: string): Promise<ResourceStanding> {
+  const accountId = resource.split(":")[4] ?? "";
+  const ownerAccountId = (await accountExists(metadata, accountId)) ? accountId : keyOwner;
+  return { policies: [], rule: "grants", ownerAccountId };
+}
+
+/** Also such as the keys here never have: of other partitions, of several regions. */
+function isKeyArn(resource: string): boolean {
+  return /^arn:aws[a-z-]{0,16}:kms:[a-z0-9-]{1,64}:[0-9]{12}:key\//.test(resource);
 }
 
 /** The request as grants see it. The rows of the API give conditions the encryption context, and CreateGrant what it is to make. */

@@ -1,3 +1,4 @@
+import { callerName } from "#iam/caller.ts";
 import type { Caller } from "#iam/caller.ts";
 import type { CompiledPolicy } from "#iam/compile.ts";
 import { rootArn } from "#identity/arn.ts";
@@ -43,6 +44,12 @@ export interface Principal extends Actor {
 }
 
 const nothing: PrincipalGrants = { identity: [] };
+
+/** The ARN of who is behind the principal for good: of a session its role or user. */
+export function lastingArn({ caller, arn }: Principal): string {
+  if (caller.kind === "role-session") return caller.roleArn;
+  return caller.kind === "federated" ? callerName(caller.issuer) : arn;
+}
 
 /** The owner of an account. Its unique id is the account's number. */
 export function rootPrincipal(accountId: string, accessKeyId: string): Principal {

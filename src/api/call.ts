@@ -5,6 +5,7 @@ import type { Access } from "#access/access.ts";
 import type { RequestOrigin } from "#access/request-origin.ts";
 import type { Principal } from "#access/principal.ts";
 import type { OpenIdKeys } from "#identity/openid-keys.ts";
+import type { PullThrough } from "#pullthrough/pull-through.ts";
 import type { Addressing } from "#registry/addressing.ts";
 import type { RegistryContext, RegistryRef } from "#registry/context.ts";
 import type { Exchange } from "#std/exchange.ts";
@@ -17,6 +18,7 @@ export interface ApiCall {
   readonly context: RegistryContext;
   readonly access: Access;
   readonly addressing: Addressing;
+  readonly pullThrough: PullThrough;
   readonly openIdKeys: OpenIdKeys;
   /** For the audit log; handlers answer by what they return. */
   readonly exchange: Pick<Exchange, "audit" | "decided">;
@@ -35,7 +37,7 @@ export interface AskedPermission {
   readonly keys?: Readonly<Record<string, string | readonly string[]>>;
 }
 
-/** An operation that is offered. The pipeline runs `check`, then the permissions, then `handle`; no handler authorizes. */
+/** An operation that is offered. The pipeline runs `check`, then the permissions, then `handle`; no handler authorizes, but for items of a batch that are refused one by one. */
 export interface OperationRow<Input, Output> {
   /** The permission that the call needs, such as `ecr:CreateRepository`. */
   readonly action: string;
@@ -68,4 +70,9 @@ export interface RefusedRow {
 /** The registry that an input means: its `registryId`, else the caller's own, in the region of the signature. */
 export function registryOf(call: ApiCall, input: { readonly registryId?: string | undefined }): RegistryRef {
   return { accountId: input.registryId ?? call.principal.accountId, region: call.region };
+}
+
+/** The caller's own registry in the region of the signature, which operations without a `registryId` are about. */
+export function ownRegistry(call: ApiCall): RegistryRef {
+  return registryOf(call, {});
 }

@@ -28,9 +28,44 @@ const cases: readonly (readonly [RegistryRefusal, string, string])[] = [
     "The repository with name 'shop/web' in registry with id '123456789012' cannot be deleted because it still contains images",
   ],
   [
+    { kind: "creation-refused", detail: { ...at, reason: "secret" } },
+    "RepositoryNotFoundException",
+    "The repository with name 'shop/web' does not exist in the registry with id '123456789012'",
+  ],
+  [
+    { kind: "template-exists", detail: { registryId: "1", prefix: "p/" } },
+    "TemplateAlreadyExistsException",
+    "The repository creation template with prefix 'p/' already exists in the registry with id '1'",
+  ],
+  [
+    { kind: "template-not-found", detail: { registryId: "1", prefix: "p/" } },
+    "TemplateNotFoundException",
+    "The repository creation template with prefix 'p/' does not exist in the registry with id '1'",
+  ],
+  [
+    { kind: "pull-exclusion-exists", detail: { registryId: "1", principalArn: "arn" } },
+    "ExclusionAlreadyExistsException",
+    "The pull time update exclusion for principal 'arn' already exists in the registry with id '1'",
+  ],
+  [
+    { kind: "pull-exclusion-not-found", detail: { registryId: "1", principalArn: "arn" } },
+    "ExclusionNotFoundException",
+    "The pull time update exclusion for principal 'arn' does not exist in the registry with id '1'",
+  ],
+  [
     { kind: "manifest-not-found", detail: { ...at, tag: "v1" } },
     "ImageNotFoundException",
     "The image with imageId {imageDigest:'null', imageTag:'v1'} does not exist within the repository with name 'shop/web' in the registry with id '123456789012'",
+  ],
+  [
+    { kind: "manifest-archived", detail: { ...at, digest, status: "ARCHIVED" } },
+    "ImageArchivedException",
+    `The image with imageId {imageDigest:'${digest}', imageTag:'null'} in the repository with name 'shop/web' in registry with id '123456789012' is archived`,
+  ],
+  [
+    { kind: "storage-class-refused", detail: { ...at, digest, tag: "v1", reason: "the image is being restored" } },
+    "ImageStorageClassUpdateNotSupportedException",
+    `The storage class of the image with imageId {imageDigest:'${digest}', imageTag:'v1'} in the repository with name 'shop/web' in registry with id '123456789012' cannot be updated: the image is being restored`,
   ],
   [
     { kind: "manifest-blobs-missing", detail: { ...at, digests: [digest, other] } },
@@ -156,6 +191,58 @@ const cases: readonly (readonly [RegistryRefusal, string, string])[] = [
     "KmsException",
     "The KMS key of the repository with name 'shop/web' in the registry with id '123456789012' cannot be used: DisabledException: it is disabled.",
   ],
+  [{ kind: "lifecycle-policy-invalid", detail: { message: "no" } }, "InvalidParameterException", "no"],
+  [
+    { kind: "lifecycle-policy-not-found", detail: at },
+    "LifecyclePolicyNotFoundException",
+    "Lifecycle policy does not exist for the repository with name 'shop/web' in the registry with id '123456789012'",
+  ],
+  [
+    { kind: "lifecycle-preview-in-progress", detail: at },
+    "LifecyclePolicyPreviewInProgressException",
+    "A lifecycle policy preview is already in progress for the repository with name 'shop/web' in the registry with id '123456789012'",
+  ],
+  [
+    { kind: "lifecycle-preview-not-found", detail: at },
+    "LifecyclePolicyPreviewNotFoundException",
+    "Lifecycle policy preview does not exist for the repository with name 'shop/web' in the registry with id '123456789012'",
+  ],
+  [
+    { kind: "pull-through-rule-not-found", detail: { registryId: at.registryId, prefix: "hub" } },
+    "PullThroughCacheRuleNotFoundException",
+    "The pull through cache rule with Amazon ECR repository prefix 'hub' does not exist in the registry with id '123456789012'",
+  ],
+  [
+    { kind: "pull-through-rule-exists", detail: { registryId: at.registryId, prefix: "hub" } },
+    "PullThroughCacheRuleAlreadyExistsException",
+    "The pull through cache rule with Amazon ECR repository prefix 'hub' already exists in the registry with id '123456789012'",
+  ],
+  [
+    { kind: "upstream-denied", detail: at },
+    "UnableToGetUpstreamImageException",
+    "The upstream registry denied access to the image requested in the repository with name 'shop/web' in registry with id '123456789012'",
+  ],
+  [
+    { kind: "upstream-rate-limited", detail: at },
+    "UnableToGetUpstreamImageException",
+    "The upstream registry limits requests, and did not provide the image requested in the repository with name 'shop/web' in registry with id '123456789012'",
+  ],
+  [
+    { kind: "upstream-unavailable", detail: at },
+    "UnableToGetUpstreamImageException",
+    "The upstream registry did not provide the image requested in the repository with name 'shop/web' in registry with id '123456789012'",
+  ],
+  [
+    { kind: "scan-not-found", detail: { registryId: "1", repositoryName: "r", tag: "t" } },
+    "ScanNotFoundException",
+    "Image scan does not exist for the image with '{imageDigest:'null', imageTag:'t'}' in the repository with name 'r' in the registry with id '1'",
+  ],
+  [
+    { kind: "scan-unsupported", detail: { registryId: "1", repositoryName: "r", digest: "sha256:d" } },
+    "UnsupportedImageTypeException",
+    "The image with digest 'sha256:d' in the repository with name 'r' in registry with id '1' is of a type that cannot be scanned",
+  ],
+  [{ kind: "scan-disabled", detail: {} }, "ValidationException", "This feature is disabled"],
   [{ kind: "storage-full", detail: {} }, "ServerException", "The registry cannot store more bytes now: its disk is full"],
   [
     { kind: "body-aborted", detail: { receivedBytes: 3 } },

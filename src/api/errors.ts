@@ -28,9 +28,13 @@ const inside = (d: RepositoryDetail): string => `in the repository with name '${
 const required = (what: string, digests: readonly string[], d: RepositoryDetail): string =>
   `${what} with digests '[${digests.join(", ")}]' required for pushing image into repository with name '${d.repositoryName}' in the registry with id '${d.registryId}' do not exist`;
 
-/** The text of ECR's ImageNotFoundException; the half of the identifier that was not given prints as `null`. */
+/** ECR's notation of an identifier; the half that was not given prints as `null`. */
+const imageId = (d: { readonly digest?: string; readonly tag?: string }): string =>
+  `{imageDigest:'${d.digest ?? "null"}', imageTag:'${d.tag ?? "null"}'}`;
+
+/** The text of ECR's ImageNotFoundException. */
 function imageNotFoundText(detail: RegistryErrorDetails["manifest-not-found"]): string {
-  return `The image with imageId {imageDigest:'${detail.digest ?? "null"}', imageTag:'${detail.tag ?? "null"}'} does not exist ${within(detail)}`;
+  return `The image with imageId ${imageId(detail)} does not exist ${within(detail)}`;
 }
 
 /** ECR's own sentence is not known; KMS's stands at its end. */
@@ -49,6 +53,44 @@ export const registryFaults: { readonly [K in RegistryErrorKind]: FaultRow<K> } 
     exception: "RepositoryAlreadyExistsException",
     message: (d) => `The repository with name '${d.repositoryName}' already exists in the registry with id '${d.registryId}'`,
   },
+  "creation-refused": {
+    exception: "RepositoryNotFoundException",
+    message: (d) => `The repository with name '${d.repositoryName}' does not exist in the registry with id '${d.registryId}'`,
+  },
+  "lifecycle-policy-invalid": { exception: "InvalidParameterException", message: (d) => d.message },
+  "lifecycle-policy-not-found": {
+    exception: "LifecyclePolicyNotFoundException",
+    message: (d) =>
+      `Lifecycle policy does not exist for the repository with name '${d.repositoryName}' in the registry with id '${d.registryId}'`,
+  },
+  "lifecycle-preview-in-progress": {
+    exception: "LifecyclePolicyPreviewInProgressException",
+    message: (d) =>
+      `A lifecycle policy preview is already in progress for the repository with name '${d.repositoryName}' in the registry with id '${d.registryId}'`,
+  },
+  "lifecycle-preview-not-found": {
+    exception: "LifecyclePolicyPreviewNotFoundException",
+    message: (d) =>
+      `Lifecycle policy preview does not exist for the repository with name '${d.repositoryName}' in the registry with id '${d.registryId}'`,
+  },
+  "template-exists": {
+    exception: "TemplateAlreadyExistsException",
+    message: (d) => `The repository creation template with prefix '${d.prefix}' already exists in the registry with id '${d.registryId}'`,
+  },
+  "template-not-found": {
+    exception: "TemplateNotFoundException",
+    message: (d) => `The repository creation template with prefix '${d.prefix}' does not exist in the registry with id '${d.registryId}'`,
+  },
+  "pull-exclusion-exists": {
+    exception: "ExclusionAlreadyExistsException",
+    message: (d) =>
+      `The pull time update exclusion for principal '${d.principalArn}' already exists in the registry with id '${d.registryId}'`,
+  },
+  "pull-exclusion-not-found": {
+    exception: "ExclusionNotFoundException",
+    message: (d) =>
+      `The pull time update exclusion for principal '${d.principalArn}' does not exist in the registry with id '${d.registryId}'`,
+  },
   "repository-not-empty": {
     exception: "RepositoryNotEmptyException",
     message: (d) =>
@@ -59,6 +101,15 @@ export const registryFaults: { readonly [K in RegistryErrorKind]: FaultRow<K> } 
     exception: "InvalidParameterException",
     // ECR says no more than its constraint; what exactly is wrong follows it.
     message: (d) => `${invalidParameterText("ImageManifest", "Invalid JSON syntax")}: ${d.problem}`,
+  },
+  "manifest-archived": {
+    exception: "ImageArchivedException",
+    message: (d) =>
+      `The image with imageId ${imageId(d)} ${inside(d)} is ${d.status === "ARCHIVED" ? "archived" : "being restored from the archive"}`,
+  },
+  "storage-class-refused": {
+    exception: "ImageStorageClassUpdateNotSupportedException",
+    message: (d) => `The storage class of the image with imageId ${imageId(d)} ${inside(d)} cannot be updated: ${d.reason}`,
   },
   "manifest-too-large": {
     exception: "InvalidParameterException",
@@ -97,7 +148,10 @@ export const registryFaults: { readonly [K in RegistryErrorKind]: FaultRow<K> } 
   },
   "blob-unreferenced": {
     exception: "LayerInaccessibleException",
-    message: (d) => `The layer with digest '${d.digest}' is not accessible because no image ${inside(d)} references it`,
+    message: (d) =>
+      d.isArchived === true
+        ? `The layer with digest '${d.digest}' is not accessible because every image ${inside(d)} that references it is archived`
+        : `The layer with digest '${d.digest}' is not accessible because no image ${inside(d)} references it`,
   },
   "blob-referenced": {
     exception: "InvalidParameterException",
@@ -149,6 +203,38 @@ export const registryFaults: { readonly [K in RegistryErrorKind]: FaultRow<K> } 
   "resource-tags-too-many": { exception: "TooManyTagsException", message: () => "The number of tags on the repository must not exceed 50" },
   "parameter-invalid": { exception: "InvalidParameterException", message: (d) => invalidParameterText(d.parameter, d.constraint) },
   "key-unusable": { exception: "KmsException", message: keyUnusableText, members: (d) => ({ kmsError: d.kmsError }) },
+  "pull-through-rule-not-found": {
+    exception: "PullThroughCacheRuleNotFoundException",
+    message: (d) =>
+      `The pull through cache rule with Amazon ECR repository prefix '${d.prefix}' does not exist in the registry with id '${d.registryId}'`,
+  },
+  "pull-through-rule-exists": {
+    exception: "PullThroughCacheRuleAlreadyExistsException",
+    message: (d) =>
+      `The pull through cache rule with Amazon ECR repository prefix '${d.prefix}' already exists in the registry with id '${d.registryId}'`,
+  },
+  "upstream-denied": {
+    exception: "UnableToGetUpstreamImageException",
+    message: (d) => `The upstream registry denied access to the image requested ${inside(d)}`,
+  },
+  "upstream-rate-limited": {
+    exception: "UnableToGetUpstreamImageException",
+    message: (d) => `The upstream registry limits requests, and did not provide the image requested ${inside(d)}`,
+  },
+  "upstream-unavailable": {
+    exception: "UnableToGetUpstreamImageException",
+    message: (d) => `The upstream registry did not provide the image requested ${inside(d)}`,
+  },
+  "scan-not-found": {
+    exception: "ScanNotFoundException",
+    message: (d) =>
+      `Image scan does not exist for the image with '{imageDigest:'${d.digest ?? "null"}', imageTag:'${d.tag ?? "null"}'}' in the repository with name '${d.repositoryName}' in the registry with id '${d.registryId}'`,
+  },
+  "scan-unsupported": {
+    exception: "UnsupportedImageTypeException",
+    message: (d) => `The image with digest '${d.digest}' ${inside(d)} is of a type that cannot be scanned`,
+  },
+  "scan-disabled": { exception: "ValidationException", message: () => "This feature is disabled" },
   "storage-full": {
     exception: "ServerException",
     status: 500,

@@ -11,11 +11,20 @@ export class ApiFault extends Error {
   readonly status: number;
   /** Members beside the message, such as `lastValidByteReceived`. */
   readonly members: Readonly<Record<string, Json>>;
-  constructor(code: string, message: string, status = 400, members: Readonly<Record<string, Json>> = {}) {
+  /** Further response headers. */
+  readonly headers: Readonly<Record<string, string>>;
+  constructor(
+    code: string,
+    message: string,
+    status = 400,
+    members: Readonly<Record<string, Json>> = {},
+    headers: Readonly<Record<string, string>> = {},
+  ) {
     super(message);
     this.code = code;
     this.status = status;
     this.members = members;
+    this.headers = headers;
   }
 }
 

@@ -1,6 +1,7 @@
 /** The rungs that both protocols share: rules between members, permissions, the operation itself. */
 import type { IncomingMessage } from "node:http";
 import { auditIdentityOf } from "#access/audit-identity.ts";
+import { authorizationMessageHeader, encodeAuthorizationMessage } from "#access/authorization-message.ts";
 import { authorize } from "#access/authorize.ts";
 import { originOf } from "#access/request-origin.ts";
 import type { Principal } from "#access/principal.ts";
@@ -45,6 +46,7 @@ export function makeCall(deps: ApiDeps, exchange: Exchange, region: string, prin
     context: { core: deps.core, actor: principal, requestId: exchange.requestId },
     access: deps.access,
     addressing: deps.addressing,
+    pullThrough: deps.pullThrough,
     openIdKeys: deps.openIdKeys,
     exchange,
     origin: originOf(exchange),
@@ -77,7 +79,9 @@ export async function invoke(
       shownAs: shownResource(action, resource, input),
     });
     call.exchange.decided({ action, resource, allowed: decision.allowed, statements: decision.statements });
-    if (!decision.allowed) throw new ApiFault(denied.code, decision.message, denied.status);
+    if (decision.allowed) return;
+    const headers = { [authorizationMessageHeader]: encodeAuthorizationMessage(call.access, decision.denial) };
+    throw new ApiFault(denied.code, decision.message, denied.status, {}, headers);
   };
   for (const asked of onResources) await decide(asked);
   // Only now: what else is asked may have to be made first, such as the account's default key.

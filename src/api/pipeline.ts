@@ -19,6 +19,7 @@ import { AuthFault } from "#aws/sigv4.ts";
 import { IdentityError } from "#identity/errors.ts";
 import type { OpenIdKeys } from "#identity/openid-keys.ts";
 import { KmsError } from "#kms/errors.ts";
+import type { PullThrough } from "#pullthrough/pull-through.ts";
 import type { Addressing } from "#registry/addressing.ts";
 import type { RegistryCore } from "#registry/context.ts";
 import { refusalOf } from "#registry/failure.ts";
@@ -39,6 +40,7 @@ export interface ApiDeps {
   readonly core: RegistryCore;
   readonly access: Access;
   readonly addressing: Addressing;
+  readonly pullThrough: PullThrough;
   /** What identity providers sign their tokens with. */
   readonly openIdKeys: OpenIdKeys;
   /** Bounds the bytes of all request bodies that are in memory at once. Must hold one body of the largest operation, 32 MiB. */
@@ -75,11 +77,13 @@ async function answerFault(deps: ApiDeps, exchange: Exchange, protocol: "json" |
   }
   // A client that is still sending would lose the answer to a reset; one that sends on and on loses its connection.
   if (!(await discardBody(request))) response.setHeader("connection", "close");
+  for (const [name, value] of Object.entries(fault.headers)) response.setHeader(name, value);
   if (protocol === "json") renderJsonFault(response, fault);
   else renderQueryFault(exchange, fault);
 }
 
-function faultOf(deps: ApiDeps, exchange: Exchange, protocol: "json" | "query", error: unknown): ApiFault {
+/** What a thrown error is in the words of the service that was asked. What nobody expected is logged, and told to nobody else. */
+export function faultOf(deps: Pick<ApiDeps, "core">, exchange: Exchange, protocol: "json" | "query", error: unknown): ApiFault {
   if (error instanceof ApiFault) return error;
   if (error instanceof AuthFault) return signatureFault(protocol, error.code, error.message);
   if (error instanceof IdentityError) return identityFault(error.refusal);

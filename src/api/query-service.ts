@@ -16,6 +16,7 @@ import {
   queryContentType,
 } from "#aws/query-protocol.ts";
 import { AuthFault, carriesSignature } from "#aws/sigv4.ts";
+import { assert } from "#std/assert.ts";
 import type { Exchange } from "#std/exchange.ts";
 import { auditedInput } from "./audit.ts";
 import { askForBody, bufferBody } from "./body.ts";
@@ -27,6 +28,7 @@ import type { ApiDeps } from "./pipeline.ts";
 import { respond } from "./respond.ts";
 import { queryServices } from "./service.ts";
 import type { LoadedService } from "./service.ts";
+import type { AssumeRoleWithWebIdentityResponse } from "./sts/model/shapes.ts";
 
 const serviceNames = Object.keys(queryServices);
 /** What answers are written in before it is known which service is asked. */
@@ -53,7 +55,8 @@ export async function answerQuery(deps: ApiDeps, exchange: Exchange): Promise<vo
     exchange.note({ principalArn: principal.arn });
     const parameters = readParameters(request, body.bytes);
     const { operation, row } = readOperation(service, parameters);
-    await run(deps, exchange, { service, operation, row, parameters, region: signed.claim.region, principal });
+    const output = await perform(deps, exchange, { service, operation, row, parameters, region: signed.claim.region, principal });
+    respondXml(exchange, service, operation, output);
   } finally {
     body.release();
   }
@@ -74,8 +77,12 @@ async function answerUnsigned(deps: ApiDeps, exchange: Exchange): Promise<void> 
       throw new AuthFault("missing");
     }
     readOperation(sts, parameters.value);
-    const region = deps.addressing.defaultRegistry.region;
-    await run(deps, exchange, { service: sts, operation, row, parameters: parameters.value, region, principal: anonymousPrincipal });
+    respondXml(
+      exchange,
+      sts,
+      operation,
+      await performUnsigned(deps, exchange, { service: sts, operation, row, parameters: parameters.value }),
+    );
   } finally {
     body.release();
   }
@@ -91,7 +98,28 @@ interface QueryCall {
   readonly principal: Principal;
 }
 
-async function run(deps: ApiDeps, exchange: Exchange, asked: QueryCall): Promise<void> {
+/**
+ * AssumeRoleWithWebIdentity for what comes in another form than a call of the API: its input, its checks, its permissions and its record are those
+ * of the operation. Throws what `pipeline.ts` turns into an answer.
+ */
+export async function assumeRoleByToken(
+  deps: ApiDeps,
+  exchange: Exchange,
+  input: { readonly RoleArn: string; readonly RoleSessionName: string; readonly WebIdentityToken: string },
+): Promise<AssumeRoleWithWebIdentityResponse> {
+  const service = await queryServices.sts();
+  const operation = "AssumeRoleWithWebIdentity";
+  const row = findRow(service.operations, operation);
+  assert(row !== undefined, "STS has the operation");
+  const parameters = new Map(Object.entries(input));
+  return (await performUnsigned(deps, exchange, { service, operation, row, parameters })) as AssumeRoleWithWebIdentityResponse;
+}
+
+function performUnsigned(deps: ApiDeps, exchange: Exchange, call: Omit<QueryCall, "region" | "principal">): Promise<unknown> {
+  return perform(deps, exchange, { ...call, region: deps.addressing.defaultRegistry.region, principal: anonymousPrincipal });
+}
+
+async function perform(deps: ApiDeps, exchange: Exchange, asked: QueryCall): Promise<unknown> {
   const { service, operation, row, parameters, region, principal } = asked;
   exchange.note({ route: `${service.name}.${operation}`, action: row.action });
   if ("refused" in row) throw notImplemented(operation, row.refused, "NotImplemented");
@@ -99,8 +127,11 @@ async function run(deps: ApiDeps, exchange: Exchange, asked: QueryCall): Promise
   exchange.audit({ ...facts, userIdentity: auditIdentityOf(principal) });
   const input = inputOf(service.model, operation, parameters);
   exchange.audit({ requestParameters: auditedInput(service.model, operation, input) });
-  const output = await invoke(row, makeCall(deps, exchange, region, principal), input, denied);
-  respond(exchange.response, 200, queryContentType, encodeQueryBody(service.model, operation, output ?? {}, exchange.requestId));
+  return await invoke(row, makeCall(deps, exchange, region, principal), input, denied);
+}
+
+function respondXml({ response, requestId }: Exchange, { model }: LoadedService, operation: string, output: unknown): void {
+  respond(response, 200, queryContentType, encodeQueryBody(model, operation, output ?? {}, requestId));
 }
 
 /** Writes an error as the Query services do. */

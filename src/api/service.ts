@@ -30,6 +30,14 @@ const ecr: LoadedService = { name: "ecr", model: ecrModel, operations: ecrOperat
 export const jsonServices: readonly JsonService[] = [
   { targetPrefix: ecrModel.targetPrefix, problemOf: parameterProblem, load: async () => ecr },
   {
+    targetPrefix: "Supercargo_V1",
+    problemOf: parameterProblem,
+    load: async () => {
+      const { replicaOperations: operations, replicationModel: model } = await import("./ecr/replication-service.ts");
+      return { name: "ecr", model, operations };
+    },
+  },
+  {
     targetPrefix: "TrentService",
     problemOf: validationProblem,
     load: async () => {

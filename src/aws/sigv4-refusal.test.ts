@@ -69,7 +69,7 @@ suite("what is refused", () => {
       "another region",
       signedCall({ region: "us-west-1" }),
       "invalid-signature",
-      "Credential should be scoped to a valid Region, not 'us-west-1'.",
+      "Credential should be scoped to a valid Region, not 'us-west-1'. This server answers for 'eu-west-1'.",
     ],
     [
       "another service",

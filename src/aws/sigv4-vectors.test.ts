@@ -42,7 +42,7 @@ function optionsOf(vector: Vector): SigningOptions {
 /** Verifies as a server does, and answers the claim. */
 function verify(request: RequestFacts, vector: Vector, now: number): void {
   const claim = readSignatureClaim(request);
-  checkClaim(claim, { now, regionIsServed: (region) => region === vector.region, services: [vector.service] });
+  checkClaim(claim, { now, regions: new Set([vector.region]), services: [vector.service] });
   const key = deriveSigningKey(vectors.credentials.secretAccessKey, claim.scopeDate, claim.region, claim.service);
   const bodySha256 = sha256(vector.body);
   const expected = expectedSignature(request, claim, bodySha256, key, { normalizePath: vector.normalizePath });

@@ -90,6 +90,7 @@ const singleHeaders = [
 
 const maxPresignedSeconds = 604_800;
 const clockSkewMs = 15 * 60_000;
+const mostRegionsShown = 20;
 
 /**
  * Reads the signature of a request. Throws AuthFault: `missing` without any, `incomplete` when it is malformed,
@@ -228,7 +229,8 @@ function checkSignedHeaders(signedHeaders: readonly string[], headers: HeaderVal
 export interface ClaimScope {
   /** Milliseconds since the epoch. */
   readonly now: number;
-  readonly regionIsServed: (region: string) => boolean;
+  /** Those that are served. */
+  readonly regions: ReadonlySet<string>;
   readonly services: readonly string[];
 }
 
@@ -242,8 +244,8 @@ export function checkClaim(claim: SignatureClaim, scope: ClaimScope): void {
       `Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: ${quoted(claim.scopeDate)} != '${day}', from '${amzDate}'.`,
     );
   }
-  if (!scope.regionIsServed(claim.region)) {
-    throw new AuthFault("invalid-signature", `Credential should be scoped to a valid Region, not ${quoted(claim.region)}.`);
+  if (!scope.regions.has(claim.region)) {
+    throw new AuthFault("invalid-signature", wrongRegionText(claim.region, scope.regions));
   }
   if (!scope.services.includes(claim.service)) {
     const services = scope.services.map((service) => `'${service}'`).join(" or ");
@@ -260,6 +262,13 @@ export function checkClaim(claim: SignatureClaim, scope: ClaimScope): void {
     const limit = formatAmzDate(scope.now - clockSkewMs);
     throw new AuthFault("invalid-signature", `Signature expired: ${amzDate} is now earlier than ${limit} (${now} - 15 min.)`);
   }
+}
+
+/** AWS's sentence, and which regions would do: there are few here, and whoever has set up a client reads this. */
+function wrongRegionText(region: string, served: ReadonlySet<string>): string {
+  const names = [...served].slice(0, mostRegionsShown).map((name) => `'${name}'`);
+  const more = served.size > names.length ? ", …" : "";
+  return `Credential should be scoped to a valid Region, not ${quoted(region)}. This server answers for ${names.join(", ")}${more}.`;
 }
 
 /** The key that requests of one day, region and service are signed with. */

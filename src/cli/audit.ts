@@ -1,4 +1,5 @@
 /** `supercargo audit`: finds records in the audit files of the data folder, oldest first, one a line as they were written. */
+import { readJson } from "#std/json.ts";
 import { createReadStream, existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { auditFiles } from "#server/audit-log.ts";
@@ -42,7 +43,7 @@ export async function* findAuditRecords(folder: string, filter: AuditFilter): As
 
 function parseLine(line: string): ReadRecord | undefined {
   try {
-    return JSON.parse(line) as ReadRecord;
+    return readJson(line) as ReadRecord;
   } catch {
     return undefined;
   }

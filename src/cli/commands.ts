@@ -1,5 +1,5 @@
 /** What the commands do. Commands that write go to the running server; they open the database themselves only when none runs. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { parseDigest } from "#oci/digest.ts";
 import { parseRepositoryName } from "#oci/repository-name.ts";
 import { parseTag } from "#oci/tag.ts";
@@ -13,11 +13,10 @@ import { runCommand } from "#server/commands.ts";
 import { callControl, nobodyListens } from "#server/control.ts";
 import { FolderInUse, dataFolderAt, holdsRegistry, ownDataFolder, prepareDataFolder, writeSecretFile } from "#server/data-folder.ts";
 import { createLog } from "#server/log.ts";
-import { startServer } from "#server/serve.ts";
+import { openAuditLog, startServer } from "#server/serve.ts";
 import type { RunningServer } from "#server/serve.ts";
-import { createMachineAgent, fetchMachineCredentials } from "#server/machine-agent.ts";
 import type { Settings } from "#server/settings.ts";
-import { SettingsError, isLoopbackHost } from "#server/settings.ts";
+import { SettingsError } from "#server/settings.ts";
 import { systemClock } from "#std/clock.ts";
 import { silentLog } from "#std/log.ts";
 import { systemRandom } from "#std/random.ts";
@@ -76,7 +75,11 @@ function stopOnSignals(server: RunningServer, settings: Settings, log: ReturnTyp
 }
 
 /** Opens what the server would open. To write to SQLite, the command must own the data folder. */
-async function withFoundation<T>(settings: Settings, purpose: "read" | "write", work: (foundation: Foundation) => Promise<T>): Promise<T> {
+export async function withFoundation<T>(
+  settings: Settings,
+  purpose: "read" | "write",
+  work: (foundation: Foundation) => Promise<T>,
+): Promise<T> {
   const paths = dataFolderAt(settings.data);
   const isSqlite = settings.databaseUrl === undefined;
   if (isSqlite && !holdsRegistry(paths))
@@ -96,7 +99,7 @@ async function withFoundation<T>(settings: Settings, purpose: "read" | "write", 
 }
 
 /** Runs a command in the server that owns the data folder, or here when none runs. */
-async function runAnywhere(settings: Settings, name: string, input: unknown): Promise<unknown> {
+export async function runAnywhere(settings: Settings, name: string, input: unknown): Promise<unknown> {
   if (settings.databaseUrl === undefined) {
     try {
       return await callControl(dataFolderAt(settings.data).controlSocket, name, input);
@@ -106,7 +109,16 @@ async function runAnywhere(settings: Settings, name: string, input: unknown): Pr
     }
   }
   try {
-    return await withFoundation(settings, "write", (foundation) => runCommand(foundation, settings, name, input));
+    return await withFoundation(settings, "write", async (foundation) => {
+      const { paths, core } = foundation;
+      // What goes to standard output is the command's own answer.
+      const auditLog = openAuditLog(settings, { paths, core, log: silentLog, standardOutput: process.stderr, node: "command" });
+      try {
+        return await runCommand({ foundation, settings, auditLog }, name, input);
+      } finally {
+        await auditLog.close();
+      }
+    });
   } catch (error) {
     if (!(error instanceof FolderInUse)) throw error;
     throw new Error(`${settings.data} is in use by a server that is just starting or stopping, or by another command; try again`, {
@@ -228,7 +240,7 @@ export async function audit(flags: Flags): Promise<void> {
 }
 
 /** `2026-11-21`, `2026-11-21T08:00:00Z`, or how long ago: `90m`, `24h`, `7d`. */
-function momentOf(option: string, text: string): number {
+export function momentOf(option: string, text: string): number {
   const [, count, unit] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
   if (unit !== undefined) return systemClock.now() - Number(count) * { m: 60_000, h: 3_600_000, d: 86_400_000 }[unit as "m" | "h" | "d"];
   const moment = Date.parse(text);
@@ -236,71 +248,8 @@ function momentOf(option: string, text: string): number {
   return moment;
 }
 
-/** `supercargo machine enroll`: the token goes where it is told, or to the terminal. */
-export async function machineEnroll(name: string, flags: Flags): Promise<void> {
-  const { profile, tokenFile } = flags;
-  if (profile === undefined) throw new UsageError("--profile is needed: the instance profile whose role the machine gets");
-  if (tokenFile === undefined && !process.stdout.isTTY) throw new UsageError("--token-file is needed: a token does not belong into a log");
-  if (tokenFile !== undefined && existsSync(tokenFile)) throw new UsageError(`${tokenFile} exists already and is left alone`);
-  const settings = settingsFrom(flags);
-  const made = (await runAnywhere(settings, "machine-enroll", { ...accountTyped(flags, settings), profile, name })) as {
-    machineId: string;
-    token: string;
-  };
-  process.stdout.write(`The machine '${name}' was enrolled as ${made.machineId}.\n`);
-  if (tokenFile === undefined) process.stdout.write(`Its token, shown this once:\n${made.token}\n`);
-  else {
-    await writeSecretFile(tokenFile, made.token);
-    process.stdout.write(`Its token was written to ${tokenFile}; on the machine:\n`);
-    process.stdout.write("  export AWS_CONTAINER_CREDENTIALS_FULL_URI=https://YOUR_REGISTRY/v1/credentials\n");
-    process.stdout.write("  export AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=/path/to/the/token\n");
-  }
-}
-
-/** `supercargo machine list` */
-export async function machineList(flags: Flags): Promise<void> {
-  const settings = settingsFrom(flags);
-  for (let after: string | undefined; ;) {
-    const asked = { ...accountTyped(flags, settings), ...(after !== undefined && { after }) };
-    const page = (await runAnywhere(settings, "machine-list", asked)) as readonly { name: string }[];
-    for (const machine of page) process.stdout.write(`${JSON.stringify(machine)}\n`);
-    after = page.at(-1)?.name;
-    if (after === undefined) return;
-  }
-}
-
-/** `supercargo machine revoke` */
-export async function machineRevoke(name: string, flags: Flags): Promise<void> {
-  const settings = settingsFrom(flags);
-  await runAnywhere(settings, "machine-revoke", { ...accountTyped(flags, settings), name });
-  process.stdout.write(`The machine '${name}' and its credentials were revoked.\n`);
-}
-
-/** `supercargo machine agent`: runs until it is told to end. */
-export async function machineAgent(flags: Flags): Promise<void> {
-  const { server, tokenFile, agentListen = "127.0.0.1:1338" } = flags;
-  if (server === undefined || tokenFile === undefined) throw new UsageError("--server and --token-file are needed");
-  const url = URL.parse("/v1/credentials", server);
-  if (url === null || !(url.protocol === "https:" || (url.protocol === "http:" && isLoopbackHost(url.hostname))))
-    throw new UsageError("--server takes https://host[:port]; http only for this machine itself");
-  const [, host = "", port = ""] = /^(.+):(\d{1,5})$/.exec(agentListen) ?? [];
-  if (!isLoopbackHost(host) && host !== "169.254.169.254")
-    throw new UsageError("--listen takes a loopback address or 169.254.169.254: the agent gives credentials to whoever can reach it");
-  const agent = createMachineAgent({
-    // The file is read each time: whoever replaces the token need not restart anything.
-    fetchCredentials: () => fetchMachineCredentials(url.href, readFileSync(tokenFile, "utf8").trim()),
-    clock: systemClock,
-    random: systemRandom,
-    onFailure: (error) => process.stderr.write(`supercargo: ${error instanceof Error ? error.message : String(error)}\n`),
-  });
-  await new Promise<void>((resolve, reject) => {
-    agent.once("error", reject);
-    agent.listen(Number(port), host, resolve);
-  });
-  process.stdout.write(`export AWS_EC2_METADATA_SERVICE_ENDPOINT=http://${agentListen}\n`);
-}
-
-function accountTyped(flags: Flags, settings: Settings): { readonly account?: string } {
+/** The account of a command, where one was typed: the server knows its own. */
+export function accountTyped(flags: Flags, settings: Settings): { readonly account?: string } {
   return flags["account"] === undefined ? {} : { account: settings.account };
 }
 

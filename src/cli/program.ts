@@ -7,24 +7,14 @@ import { settingRows } from "#server/setting-rows.ts";
 import type { SettingRow } from "#server/setting-rows.ts";
 import { SettingsError, flagOf } from "#server/settings.ts";
 import type { SettingName } from "#server/settings.ts";
-import {
-  UsageError,
-  accountCreate,
-  accountList,
-  audit,
-  fsck,
-  garbageCollect,
-  keyMake,
-  machineAgent,
-  machineEnroll,
-  machineList,
-  machineRevoke,
-  rootReset,
-  serve,
-  undo,
-} from "./commands.ts";
+import { UsageError, accountCreate, accountList, audit, fsck, garbageCollect, keyMake, rootReset, serve, undo } from "./commands.ts";
+import { eventsRefused, eventsTail } from "./events.ts";
+import { lifecycleRun } from "./lifecycle.ts";
 import { login } from "./login.ts";
 import type { LoginFlags } from "./login.ts";
+import { machineAgent, machineEnroll, machineList, machineRevoke } from "./machine.ts";
+import { oidcKeysRemove, oidcKeysSet, oidcKeysShow } from "./oidc-keys.ts";
+import { replicateBackfill } from "./replicate.ts";
 import type { Flags } from "./settings-file.ts";
 
 const version = (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
@@ -78,6 +68,17 @@ function createProgram(): Command {
       .action((repository: string, flags) => undo(name, repository, textOf(flags)));
   }
 
+  withSettings(program.command("replicate [repository]").description("begin to replicate what was pushed before"), dataSettings)
+    .option("--backfill", "everything that is there now, as the rules of now say")
+    .option("--all", "every repository of the registry")
+    .action((repository: string | undefined, flags) => replicateBackfill(repository, textOf(flags)));
+
+  const lifecycle = program.command("lifecycle").description("the lifecycle policies of repositories");
+  withSettings(lifecycle.command("run").description("run lifecycle policies now, without waiting for their turn"), dataSettings)
+    .option("--repository <name>", "only of this repository; default: every one of the registry")
+    .option("--dry-run", "only say what they would do")
+    .action((flags) => lifecycleRun(textOf(flags)));
+
   const root = program.command("root").description("the root access key");
   withSettings(root.command("reset").description("make a new root access key; the old one stops at once"), dataSettings).action((flags) =>
     rootReset(textOf(flags)),
@@ -111,6 +112,20 @@ function createProgram(): Command {
     .option("--agent-listen <address>", "where to listen", "127.0.0.1:1338")
     .action((flags) => machineAgent(textOf(flags)));
 
+  const oidcKeys = program.command("oidc-keys").description("keys of OpenID Connect providers that this registry cannot reach");
+  withSettings(
+    oidcKeys.command("set <provider-arn>").description("take tokens signed with these keys, and ask the issuer no more"),
+    dataSettings,
+  )
+    .option("--jwks <file>", "the issuer's JSON Web Key Set, as from: kubectl get --raw /openid/v1/jwks")
+    .action((arn: string, flags) => oidcKeysSet(arn, textOf(flags)));
+  withSettings(oidcKeys.command("show <provider-arn>").description("show the keys that were set"), dataSettings).action(
+    (arn: string, flags) => oidcKeysShow(arn, textOf(flags)),
+  );
+  withSettings(oidcKeys.command("remove <provider-arn>").description("ask the issuer for its keys again"), dataSettings).action(
+    (arn: string, flags) => oidcKeysRemove(arn, textOf(flags)),
+  );
+
   program
     .command("login")
     .description("sign in at an identity provider in the browser, and print keys as a credential_process of AWS tools does")
@@ -133,6 +148,19 @@ function createProgram(): Command {
     .option("--errors", "only what was refused or failed")
     .option("--limit <count>", "no more than so many")
     .action((flags) => audit(textOf(flags)));
+
+  const events = program.command("events").description("what happens in the registry, as Amazon EventBridge would be told");
+  withSettings(events.command("tail").description("print events as they happen, one a line"), dataSettings)
+    .option("--repository <name>", "of this repository; * stands for any run of characters")
+    .option("--type <types>", "of these types, separated by commas, such as 'ECR Image Action'")
+    .option("--from <moment>", "what happened since then, too: a moment, how long ago (90m, 24h, 7d), or beginning")
+    .option("--no-follow", "end when everything is printed")
+    .action(({ follow, ...flags }: Record<string, string | true | undefined> & { follow?: unknown }) =>
+      eventsTail({ ...textOf(flags), ...(follow === false && { noFollow: "1" }) }),
+    );
+  withSettings(events.command("refused").description("print the events that targets would not take, one a line"), dataSettings)
+    .option("--target <name>", "only of this target")
+    .action((flags) => eventsRefused(textOf(flags)));
 
   const key = program.command("key").description("the instance key");
   key

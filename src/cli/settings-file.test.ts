@@ -37,7 +37,7 @@ const refused: readonly (readonly [what: string, text: string, words: RegExp])[]
   ["no settings", "just words\n", /settings\.yaml must hold 'name: value' lines$/],
   ["a list", "- a\n- b\n", /must hold 'name: value' lines$/],
   ["a name that is none", "reigon: us-east-1\n", /the settings file names 'reigon', which is no setting$/],
-  ["a name twice", "region: us-east-1\nregion: us-east-1\n", /cannot be read: .*unique/i],
+  ["a name twice", "region: us-east-1\nregion: us-east-1\n", /cannot be read: .*duplicate key at line 2/i],
   ["a value inside a value", "region:\n  name: us-east-1\n", /'region' must be a plain value or a list of them$/],
   ["a value that cannot be", "undo-days: soon\n", /SUPERCARGO_UNDO_DAYS \(from the settings file\): 'soon' is not usable/],
   ["bad YAML", "region: [us-east-1\n", /settings\.yaml cannot be read: /],

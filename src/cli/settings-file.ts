@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { parse as parseYaml } from "yaml";
+import { readSecretYaml } from "#server/secret-file.ts";
 import { SettingsError, readSettings } from "#server/settings.ts";
 import type { Settings } from "#server/settings.ts";
 
@@ -15,12 +15,9 @@ export function settingsFrom(flags: Flags): Settings {
 function readSettingsFile(file: string): Record<string, string> {
   let content: unknown;
   try {
-    // Every value stays the text that it is: YAML's own types would make 0 of the account 000000000000.
-    content = parseYaml(readFileSync(file, "utf8"), { schema: "failsafe", maxAliasCount: 0 });
+    content = readSecretYaml(readFileSync(file, "utf8"));
   } catch (error) {
-    throw new SettingsError(
-      `the settings file ${file} cannot be read: ${(error instanceof Error ? error.message : String(error)).trim().replaceAll(/\s*\n\s*/g, " ")}`,
-    );
+    throw new SettingsError(`the settings file ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
   }
   if (content === null || content === undefined || content === "") return {};
   if (typeof content !== "object" || Array.isArray(content))

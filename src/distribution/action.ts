@@ -11,6 +11,8 @@ export const actions = {
   getManifest: "ecr:BatchGetImage",
   putManifest: "ecr:PutImage",
   remove: "ecr:BatchDeleteImage",
+  /** Another deployment brings copies: it may bring their blobs too, and nothing else. */
+  replicate: "ecr:ReplicateImage",
   listTags: "ecr:ListImages",
   listRepositories: "ecr:DescribeRepositories",
 } as const;

@@ -13,6 +13,7 @@ import { leftoverOf } from "./body.ts";
 import type { RepositoryCall } from "./call.ts";
 import { effectiveRange, entityTag, isKnownToClient, namespaceHeaders } from "./conditional.ts";
 import { OciFault } from "./errors.ts";
+import { pullBlob, sendFetch } from "./pull-through.ts";
 
 /** Never the type that a manifest states: a browser that comes here must not run what somebody pushed. Never content-encoded either. */
 const contentHeaders = ["Content-Type", "application/octet-stream", "X-Content-Type-Options", "nosniff", "Accept-Ranges", "bytes"] as const;
@@ -20,6 +21,9 @@ const contentHeaders = ["Content-Type", "application/octet-stream", "X-Content-T
 /** HEAD `/v2/<name>/blobs/<digest>` (end-2): a yes keeps the blob for a while, so that the push that asked can rely on it. */
 export async function headBlob(call: RepositoryCall): Promise<void> {
   const digest = readDigest(call.path.item);
+  const pulled = await pullBlob(call, digest);
+  // A yes is a promise, which nobody can make for another registry.
+  if ("fetch" in pulled) await pulled.fetch.stored;
   const blob = await checkBlob(call.context, call.registry, call.name, digest);
   answerHead(call, digest, blob.sizeBytes);
 }
@@ -39,8 +43,15 @@ export async function removeBlob(call: RepositoryCall): Promise<void> {
 export async function sendBlob(call: RepositoryCall, digest: Digest): Promise<void> {
   const { exchange } = call;
   const { headers, method } = exchange.request;
-  const blob = await getBlob(call.context, call.registry, call.name, digest);
-  if (method === "HEAD") return answerHead(call, digest, blob.sizeBytes);
+  const pulled = await pullBlob(call, digest);
+  const isWhole = method === "GET" && headers.range === undefined && !isKnownToClient(headers, digest);
+  if ("fetch" in pulled && isWhole) return sendFetch(call, pulled.fetch, [...blobHeaders(call, digest), ...connectionHeaders(call)]);
+  if ("fetch" in pulled) await pulled.fetch.stored;
+  const blob = "blob" in pulled ? pulled.blob : await getBlob(call.context, call.registry, call.name, digest);
+  if (method === "HEAD") {
+    await blob.checkKey();
+    return answerHead(call, digest, blob.sizeBytes);
+  }
   if (isKnownToClient(headers, digest)) return send(exchange, 304, ["ETag", entityTag(digest), "Docker-Content-Digest", digest]);
   const range = parseRange(effectiveRange(headers, digest), blob.sizeBytes);
   if (range.kind === "unsatisfiable") {

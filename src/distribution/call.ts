@@ -2,6 +2,7 @@
 import type { Access } from "#access/access.ts";
 import type { Principal } from "#access/principal.ts";
 import type { RepositoryName } from "#oci/repository-name.ts";
+import type { PullThrough } from "#pullthrough/pull-through.ts";
 import type { Addressing } from "#registry/addressing.ts";
 import type { RegistryContext, RegistryCore, RegistryRef } from "#registry/context.ts";
 import type { ByteBudget } from "#std/byte-budget.ts";
@@ -13,6 +14,7 @@ export interface DistributionDeps {
   readonly core: RegistryCore;
   readonly access: Access;
   readonly addressing: Addressing;
+  readonly pullThrough: PullThrough;
   /** Bytes of manifests that may be in memory before they are stored; has a default. */
   readonly budget?: ByteBudget;
 }
@@ -23,6 +25,7 @@ export interface Call {
   readonly context: RegistryContext;
   readonly access: Access;
   readonly addressing: Addressing;
+  readonly pullThrough: PullThrough;
   readonly budget: ByteBudget;
   readonly principal: Principal;
   readonly registry: RegistryRef;

@@ -7,7 +7,7 @@ import { listRepositories } from "#registry/repository.ts";
 import { actions } from "./action.ts";
 import { sendJson } from "./answer.ts";
 import type { Call } from "./call.ts";
-import { deniedFault } from "./errors.ts";
+import type { OciFault } from "./errors.ts";
 import { nextPageHeaders, readPageQuery } from "./page.ts";
 
 const path = "/v2/_catalog";
@@ -34,7 +34,7 @@ export async function getCatalog(call: Call): Promise<void> {
  * The same for a caller who may not list every repository: those that it may see one by one. Where the page goes on is sealed, for it may
  * be a name that the caller must not learn. Who may see none is refused, as if nothing had been looked for.
  */
-export async function getVisibleCatalog(call: Call, denial: string): Promise<void> {
+export async function getVisibleCatalog(call: Call, deny: () => OciFault): Promise<void> {
   const { limit, after } = readPageQuery(call.query, call.context.core.limits.catalogPage);
   const token = call.query.get("position");
   let position = token === null ? after : openPosition(call, token);
@@ -54,7 +54,7 @@ export async function getVisibleCatalog(call: Call, denial: string): Promise<voi
       if (await maySee(call, name as RepositoryName)) names.push(name);
     }
   }
-  if (names.length === 0 && isFirst && !isMore) throw deniedFault(denial);
+  if (names.length === 0 && isFirst && !isMore) throw deny();
   const link =
     !isMore || position === undefined
       ? []

@@ -19,6 +19,15 @@ const cases: readonly Case[] = [
   ],
   ["manifest-not-found", { ...repository, tag: "v1" }, 404, "MANIFEST_UNKNOWN", /^Requested image not found$/],
   [
+    "manifest-archived",
+    { ...repository, tag: "v1", status: "ARCHIVED" },
+    404,
+    "MANIFEST_UNKNOWN",
+    /is archived in the repository .* Restore it/,
+  ],
+  ["manifest-archived", { ...repository, tag: "v1", status: "ACTIVATING" }, 404, "MANIFEST_UNKNOWN", /is being restored from the archive/],
+  ["storage-class-refused", { ...repository, digest: "sha256:1", reason: "no" }, 400, "UNSUPPORTED", /cannot be updated: no$/],
+  [
     "tag-immutable",
     { ...repository, tag: "v1" },
     400,

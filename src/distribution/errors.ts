@@ -73,6 +73,23 @@ export const registryFaults: { readonly [K in RegistryErrorKind]: FaultRow<K> } 
     code: "UNSUPPORTED",
     message: (d) => `The repository with name '${d.repositoryName}' already exists in the registry with id '${d.registryId}'`,
   },
+  "creation-refused": {
+    status: 404,
+    code: "NAME_UNKNOWN",
+    message: (d) => `The repository with name '${d.repositoryName}' does not exist in the registry with id '${d.registryId}'`,
+  },
+  "lifecycle-policy-invalid": { status: 400, code: "UNSUPPORTED", message: (d) => d.message },
+  "lifecycle-policy-not-found": { status: 404, code: "UNSUPPORTED", message: (d) => `There is no lifecycle policy ${within(d)}` },
+  "lifecycle-preview-in-progress": {
+    status: 409,
+    code: "UNSUPPORTED",
+    message: (d) => `A lifecycle policy preview is in progress ${within(d)}`,
+  },
+  "lifecycle-preview-not-found": { status: 404, code: "UNSUPPORTED", message: (d) => `There is no lifecycle policy preview ${within(d)}` },
+  "template-exists": { status: 409, code: "UNSUPPORTED", message: (d) => `A template of the prefix '${d.prefix}' exists` },
+  "template-not-found": { status: 404, code: "UNSUPPORTED", message: (d) => `There is no template of the prefix '${d.prefix}'` },
+  "pull-exclusion-exists": { status: 409, code: "UNSUPPORTED", message: (d) => `'${d.principalArn}' is excluded already` },
+  "pull-exclusion-not-found": { status: 404, code: "UNSUPPORTED", message: (d) => `'${d.principalArn}' is not excluded` },
   "repository-not-empty": {
     status: 409,
     code: "UNSUPPORTED",
@@ -80,6 +97,19 @@ export const registryFaults: { readonly [K in RegistryErrorKind]: FaultRow<K> } 
       `The repository with name '${d.repositoryName}' in registry with id '${d.registryId}' cannot be deleted because it still contains images`,
   },
   "manifest-not-found": { status: 404, code: "MANIFEST_UNKNOWN", message: () => "Requested image not found" },
+  "manifest-archived": {
+    status: 404,
+    code: "MANIFEST_UNKNOWN",
+    message: (d) =>
+      d.status === "ARCHIVED"
+        ? `Requested image is archived ${inside(d)}. Restore it to the STANDARD storage class with UpdateImageStorageClass, or push it again`
+        : `Requested image is being restored from the archive ${inside(d)}. Try again in a few minutes`,
+  },
+  "storage-class-refused": {
+    status: 400,
+    code: "UNSUPPORTED",
+    message: (d) => `The storage class of the image with digest '${d.digest}' ${inside(d)} cannot be updated: ${d.reason}`,
+  },
   "manifest-invalid": { status: 400, code: "MANIFEST_INVALID", message: (d) => `The manifest is not valid: ${d.problem}` },
   "manifest-too-large": {
     status: 413,
@@ -188,6 +218,36 @@ export const registryFaults: { readonly [K in RegistryErrorKind]: FaultRow<K> } 
     message: (d) =>
       `The KMS key of the repository with name '${d.repositoryName}' in the registry with id '${d.registryId}' cannot be used: ${d.kmsError}${d.reason === "" ? "" : `: ${d.reason}`}`,
   },
+  "pull-through-rule-not-found": {
+    status: 404,
+    code: "NAME_UNKNOWN",
+    message: (d) =>
+      `The pull through cache rule with Amazon ECR repository prefix '${d.prefix}' does not exist in the registry with id '${d.registryId}'`,
+  },
+  "pull-through-rule-exists": {
+    status: 409,
+    code: "UNSUPPORTED",
+    message: (d) =>
+      `The pull through cache rule with Amazon ECR repository prefix '${d.prefix}' already exists in the registry with id '${d.registryId}'`,
+  },
+  "upstream-denied": {
+    status: 403,
+    code: "DENIED",
+    message: (d) => `The upstream registry denied access to the content requested for the repository with name '${d.repositoryName}'`,
+  },
+  "upstream-rate-limited": {
+    status: 429,
+    code: "TOOMANYREQUESTS",
+    message: (d) => `Rate exceeded: the upstream registry limits requests for the repository with name '${d.repositoryName}'`,
+  },
+  "upstream-unavailable": {
+    status: 503,
+    code: "UNAVAILABLE",
+    message: (d) => `The upstream registry did not provide the content requested for the repository with name '${d.repositoryName}'`,
+  },
+  "scan-not-found": { status: 404, code: "UNSUPPORTED", message: (d) => `Nothing in '${d.repositoryName}' of that name has been scanned` },
+  "scan-unsupported": { status: 400, code: "UNSUPPORTED", message: (d) => `'${d.digest}' is of a type that cannot be scanned` },
+  "scan-disabled": { status: 400, code: "UNSUPPORTED", message: () => "This feature is disabled" },
   "storage-full": {
     status: 507,
     code: "UNKNOWN",
@@ -235,9 +295,9 @@ export function wrongRegionFault(tokenRegion: string, host: string): OciFault {
   );
 }
 
-/** Not allowed; `message` is AWS's sentence. */
-export function deniedFault(message: string): OciFault {
-  return new OciFault(403, "DENIED", message);
+/** Not allowed; `message` is AWS's sentence. `headers` explain it to who may have it explained. */
+export function deniedFault(message: string, headers: readonly string[] = []): OciFault {
+  return new OciFault(403, "DENIED", message, headers);
 }
 
 /** A download URL that is forged, past its time, or of a principal that is no longer active: all the same answer. */

@@ -1,18 +1,23 @@
 /** Manifests on the wire: exact bytes in, exact bytes out. OCI distribution specification, "Pulling manifests" and "Pushing manifests". */
+import { lastingArn } from "#access/principal.ts";
+import { askPusher } from "#access/ask-pusher.ts";
+import { originOf } from "#access/request-origin.ts";
 import { bareMediaType } from "#oci/media-type.ts";
 import { parseReference } from "#oci/reference.ts";
 import type { Reference } from "#oci/reference.ts";
 import { parseTag } from "#oci/tag.ts";
 import type { Tag } from "#oci/tag.ts";
 import { refuse } from "#registry/errors.ts";
-import { deleteManifest, deleteTag, findManifestFacts, getManifest, putManifest } from "#registry/manifest.ts";
+import { deleteManifest, deleteTag, putManifest } from "#registry/manifest.ts";
 import { excludedText, isAcceptable } from "./accept.ts";
 import { send, sendHead } from "./answer.ts";
 import { announcedLength, BodyTooLarge, readWholeBody } from "./body.ts";
 import type { RepositoryCall } from "./call.ts";
 import { entityTag, isKnownToClient, namespaceHeaders } from "./conditional.ts";
+import { creatingOnPush } from "./create-on-push.ts";
 import { OciFault } from "./errors.ts";
 import { storedHeaders } from "./location.ts";
+import { pullManifest, pullManifestFacts } from "./pull-through.ts";
 
 /** The specification wants ten at least; more than this is no push. */
 const mostTagParameters = 100;
@@ -23,8 +28,12 @@ const manifestTimeoutMs = 120_000;
 export async function readManifest(call: RepositoryCall): Promise<void> {
   const { exchange } = call;
   const reference = readReference(call.path.item);
-  const manifest = await getManifest(call.context, call.registry, call.name, reference);
+  const manifest = await pullManifest(call, reference);
   requireAcceptable(call, reference, manifest.mediaType);
+  // A client that knows the bytes already is about to run them; one that asks by HEAD only looks.
+  const { registry, principal } = call;
+  const manifestId = manifest.manifestId ?? manifest.stored;
+  call.context.core.pulls.note({ registry, manifestId, principalArn: lastingArn(principal) });
   if (isKnownToClient(exchange.request.headers, manifest.digest)) send(exchange, 304, manifestHeaders(call, manifest));
   else send(exchange, 200, manifestHeaders(call, manifest), manifest.bytes);
 }
@@ -33,7 +42,7 @@ export async function readManifest(call: RepositoryCall): Promise<void> {
 export async function headManifest(call: RepositoryCall): Promise<void> {
   const { exchange } = call;
   const reference = readReference(call.path.item);
-  const manifest = await findManifestFacts(call.context, call.registry, call.name, reference);
+  const manifest = await pullManifestFacts(call, reference);
   requireAcceptable(call, reference, manifest.mediaType);
   if (isKnownToClient(exchange.request.headers, manifest.digest)) send(exchange, 304, manifestHeaders(call, manifest));
   else sendHead(exchange, manifestHeaders(call, manifest), manifest.sizeBytes);
@@ -49,8 +58,9 @@ export async function writeManifest(call: RepositoryCall): Promise<void> {
   const tags = reference.kind === "tag" ? [reference.tag] : extraTags;
   const contentType = exchange.request.headers["content-type"];
   const mediaType = contentType === undefined ? undefined : bareMediaType(contentType);
+  const ask = askPusher({ ...call, region: registry.region, origin: originOf(exchange) });
   const stored = await withManifestBody(call, (bytes) =>
-    putManifest(context, registry, name, { bytes, mediaType, digest, tags, plane: "oci" }),
+    creatingOnPush(call, () => putManifest(context, registry, name, { bytes, mediaType, digest, tags, plane: "oci", askPusher: ask })),
   );
   const subject = stored.subject === undefined ? [] : ["OCI-Subject", stored.subject];
   const accepted = extraTags.flatMap((tag) => ["OCI-Tag", tag]);

@@ -5,6 +5,7 @@
  */
 import { auditIdentityOf } from "#access/audit-identity.ts";
 import { AccessFault, authenticateToken } from "#access/access.ts";
+import { authorizationMessageHeader, encodeAuthorizationMessage } from "#access/authorization-message.ts";
 import { authorize } from "#access/authorize.ts";
 import type { Decision } from "#access/authorize.ts";
 import { namedTagKey } from "#access/condition-keys.ts";
@@ -61,6 +62,7 @@ async function answer(deps: DistributionDeps, budget: ByteBudget, exchange: Exch
     context: { core: deps.core, actor: principal, requestId: exchange.requestId },
     access: deps.access,
     addressing: deps.addressing,
+    pullThrough: deps.pullThrough,
     budget,
     principal,
     registry,
@@ -78,21 +80,24 @@ async function run(call: Call, route: Route): Promise<void> {
     const arn = call.addressing.repositoryArn(call.registry, "*" as RepositoryName);
     const decision = route.action === "none" ? undefined : await ask(call, route.action, arn);
     if (decision?.allowed !== false) return route.handle(call);
-    if (route.otherwise === undefined) throw faults.deniedFault(decision.message);
-    return route.otherwise(call, decision.message);
+    if (route.otherwise === undefined) throw deny(call, decision);
+    return route.otherwise(call, () => deny(call, decision));
   }
   const name = parseRepositoryName(call.path.name);
   if (!name.ok) throw faults.nameInvalidFault(name.problem);
   const repositoryCall: RepositoryCall = { ...call, name: name.value };
   const arn = call.addressing.repositoryArn(call.registry, name.value);
   const decision = await ask(call, route.action, arn);
-  if (!decision.allowed && (route.orAction === undefined || !(await ask(call, route.orAction, arn)).allowed))
-    throw faults.deniedFault(decision.message);
+  if (!decision.allowed && (route.orAction === undefined || !(await ask(call, route.orAction, arn)).allowed)) throw deny(call, decision);
   for (const action of route.alsoNeeds(repositoryCall)) {
     const also = await ask(call, action, arn);
-    if (!also.allowed) throw faults.deniedFault(also.message);
+    if (!also.allowed) throw deny(call, also);
   }
   return route.handle(repositoryCall);
+}
+
+function deny({ access }: Call, { message, denial }: Extract<Decision, { readonly allowed: false }>): OciFault {
+  return faults.deniedFault(message, [authorizationMessageHeader, encodeAuthorizationMessage(access, denial)]);
 }
 
 async function ask(call: Call, action: string, resource: string): Promise<Decision> {

@@ -1,10 +1,10 @@
 import { parseDigest } from "#oci/digest.ts";
 import { mediaTypes } from "#oci/media-type.ts";
 import { refuse } from "#registry/errors.ts";
-import { listReferrers } from "#registry/referrer.ts";
 import { send } from "./answer.ts";
 import type { RepositoryCall } from "./call.ts";
 import { OciFault } from "./errors.ts";
+import { pullReferrers } from "./pull-through.ts";
 import { nextPageHeaders, readPageQuery } from "./page.ts";
 
 const mostArtifactTypes = 50;
@@ -14,7 +14,7 @@ const mostArtifactTypes = 50;
  * Several `artifactType` parameters mean any of them. Clients compare the content type as a string and refuse more than 4 MiB.
  */
 export async function getReferrers(call: RepositoryCall): Promise<void> {
-  const { context, registry, name, query, exchange } = call;
+  const { context, name, query, exchange } = call;
   const subject = parseDigest(call.path.item);
   if (!subject.ok) refuse("digest-invalid", { digest: call.path.item, problem: subject.problem });
   const artifactTypes = [...new Set(query.getAll("artifactType"))];
@@ -25,7 +25,7 @@ export async function getReferrers(call: RepositoryCall): Promise<void> {
   const after = position === undefined ? undefined : parseDigest(position);
   if (after?.ok === false) refuse("page-token-invalid", {});
   const isFiltered = artifactTypes.length > 0;
-  const { referrers, next } = await listReferrers(context, registry, name, subject.value, {
+  const { referrers, next } = await pullReferrers(call, subject.value, {
     ...(isFiltered && { artifactTypes }),
     after: after?.value,
     limit,

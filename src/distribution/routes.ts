@@ -10,6 +10,7 @@ import { hasBody } from "./body.ts";
 import type { Call, RepositoryCall } from "./call.ts";
 import { getCatalog, getVisibleCatalog } from "./catalog.ts";
 import { readDownload } from "./download.ts";
+import type { OciFault } from "./errors.ts";
 import { headManifest, readManifest, removeManifest, writeManifest } from "./manifest.ts";
 import type { PathKind } from "./path.ts";
 import { getReferrers } from "./referrer.ts";
@@ -45,8 +46,8 @@ interface RepositoryRoute extends RouteColumns {
 interface RegistryRoute extends RouteColumns {
   readonly resource: "every-repository" | "none";
   readonly action: Action | "none";
-  /** Answers a caller to whom the action is denied on all repositories, with the denial's text. */
-  readonly otherwise?: (call: Call, denial: string) => Promise<void>;
+  /** Answers a caller to whom the action is denied on all repositories; `deny` makes the denial. */
+  readonly otherwise?: (call: Call, deny: () => OciFault) => Promise<void>;
   readonly handle: (call: Call) => Promise<void>;
 }
 
@@ -104,10 +105,10 @@ export const routes: readonly Route[] = [
   // AWS's policy for those who only pull has no action for HEAD.
   { ...about("HEAD", "blob", "blob.head", actions.checkBlob, headBlob), orAction: actions.getBlob },
   about("DELETE", "blob", "blob.delete", actions.remove, removeBlob),
-  about("POST", "uploads", "upload.start", actions.startUpload, postUpload, stepsOfPost),
-  about("PATCH", "upload", "upload.append", actions.appendUpload, patchUpload),
-  about("PUT", "upload", "upload.complete", actions.completeUpload, putUpload, stepsOfPut),
-  about("GET", "upload", "upload.status", actions.appendUpload, getUploadStatus),
+  { ...about("POST", "uploads", "upload.start", actions.startUpload, postUpload, stepsOfPost), orAction: actions.replicate },
+  { ...about("PATCH", "upload", "upload.append", actions.appendUpload, patchUpload), orAction: actions.replicate },
+  { ...about("PUT", "upload", "upload.complete", actions.completeUpload, putUpload, stepsOfPut), orAction: actions.replicate },
+  { ...about("GET", "upload", "upload.status", actions.appendUpload, getUploadStatus), orAction: actions.replicate },
   about("HEAD", "upload", "upload.status", actions.appendUpload, getUploadStatus),
   about("DELETE", "upload", "upload.cancel", actions.appendUpload, deleteUpload),
   about("GET", "referrers", "referrers.list", actions.getManifest, getReferrers),

@@ -2,6 +2,7 @@
  * Upload sessions on the wire: POST opens one (or stores a blob at once, or mounts one), PATCH appends, PUT closes, GET tells
  * how far it is, DELETE gives up. OCI distribution specification, "Pushing blobs".
  */
+import { setTimeout } from "node:timers/promises";
 import { authorize } from "#access/authorize.ts";
 import { originOf } from "#access/request-origin.ts";
 import { parseDigest } from "#oci/digest.ts";
@@ -17,9 +18,16 @@ import { parseContentRange } from "#std/byte-range.ts";
 import { send } from "./answer.ts";
 import { announcedLength, hasBody, receiveBody } from "./body.ts";
 import type { RepositoryCall } from "./call.ts";
+import { creatingOnPush } from "./create-on-push.ts";
 import { OciFault } from "./errors.ts";
 import { storedHeaders, uploadHeaders } from "./location.ts";
 import { actions } from "./action.ts";
+
+/**
+ * A mount that names no source is searched for this long before it fails, whatever there is to find: otherwise the microseconds that a hidden
+ * repository takes more than one that is not there would say, over some thousand requests, that somebody has the blob.
+ */
+const searchMs = 25;
 
 /** POST `/v2/<name>/blobs/uploads/` (end-4a, 4b, 4c, 11). */
 export async function postUpload(call: RepositoryCall): Promise<void> {
@@ -29,7 +37,9 @@ export async function postUpload(call: RepositoryCall): Promise<void> {
   const digest = mount === null ? query.get("digest") : null;
   if (digest !== null) return storeWhole(call, readDigest(digest));
   const algorithm = readAlgorithm(query.get("digest-algorithm"));
-  const upload = await startUpload(call.context, call.registry, call.name, algorithm === undefined ? {} : { algorithm });
+  const upload = await creatingOnPush(call, () =>
+    startUpload(call.context, call.registry, call.name, algorithm === undefined ? {} : { algorithm }),
+  );
   sendUpload(call, 202, upload);
 }
 
@@ -68,7 +78,7 @@ export async function deleteUpload(call: RepositoryCall): Promise<void> {
 async function storeWhole(call: RepositoryCall, digest: Digest): Promise<void> {
   const { context, registry, name, exchange } = call;
   const incoming = { chunks: receiveBody(exchange), announcedBytes: announcedLength(exchange.request) };
-  const blob = await uploadWhole(context, registry, name, { digest, incoming });
+  const blob = await creatingOnPush(call, () => uploadWhole(context, registry, name, { digest, incoming }));
   send(exchange, 201, storedHeaders("blobs", name, blob.digest));
 }
 
@@ -81,8 +91,13 @@ async function mountInto(call: RepositoryCall, digest: Digest): Promise<boolean>
   const fromText = query.get("from");
   const from = fromText === null ? undefined : parseRepositoryName(fromText);
   if (from?.ok === false) return false;
-  const blob = await mountBlob(context, registry, name, { digest, from: from?.value, mayRead: (source) => mayPull(call, source) });
-  if (blob === undefined) return false;
+  const soonest = from === undefined ? setTimeout(searchMs) : undefined;
+  const mount = { digest, from: from?.value, mayRead: (source: RepositoryName) => mayPull(call, source) };
+  const blob = await creatingOnPush(call, () => mountBlob(context, registry, name, mount));
+  if (blob === undefined) {
+    await soonest;
+    return false;
+  }
   send(call.exchange, 201, storedHeaders("blobs", name, blob.digest));
   return true;
 }
@@ -90,7 +105,7 @@ async function mountInto(call: RepositoryCall, digest: Digest): Promise<boolean>
 async function mayPull(call: RepositoryCall, source: RepositoryName): Promise<boolean> {
   const { access, principal, registry, exchange } = call;
   const resource = call.addressing.repositoryArn(registry, source);
-  const ask = { action: actions.getBlob, resource, region: registry.region, origin: originOf(exchange) };
+  const ask = { action: actions.getBlob, resource, region: registry.region, origin: originOf(exchange), readsAnew: true };
   return (await authorize(access, principal, ask)).allowed;
 }
 

@@ -8,7 +8,18 @@ import type { PolicyKind } from "./document.ts";
 import { policySize } from "./policy-size.ts";
 
 const account = "111111111111";
-const kinds: readonly PolicyKind[] = ["managed", "inline", "boundary", "session", "trust", "repository", "registry", "key", "secret"];
+const kinds: readonly PolicyKind[] = [
+  "managed",
+  "inline",
+  "boundary",
+  "session",
+  "trust",
+  "repository",
+  "registry",
+  "registry-v1",
+  "key",
+  "secret",
+];
 const ecrSentence = (kind: string): string =>
   `Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid ${kind} policy provided'`;
 
@@ -25,6 +36,12 @@ const good: Readonly<Record<PolicyKind, object>> = {
   trust: { Effect: "Allow", Action: "sts:AssumeRole", Principal: { AWS: account } },
   repository: { Effect: "Allow", Action: "ecr:BatchGetImage", Principal: "*" },
   registry: {
+    Effect: "Allow",
+    Action: "ecr:ReplicateImage",
+    Principal: { AWS: account },
+    Resource: `arn:aws:ecr:eu-west-1:${account}:repository/*`,
+  },
+  "registry-v1": {
     Effect: "Allow",
     Action: "ecr:ReplicateImage",
     Principal: { AWS: account },
@@ -154,10 +171,13 @@ test("refuses with AWS's words", () => {
     ["repository", { Principal: undefined }, ecrSentence("repository")],
     ["repository", { Principal: {} }, ecrSentence("repository")],
     ["registry", { Resource: undefined }, ecrSentence("registry")],
-    ["registry", { Action: "ecr:PutImage" }, ecrSentence("registry")],
-    ["registry", { Action: "*" }, ecrSentence("registry")],
-    ["registry", { Action: undefined, NotAction: "ecr:ReplicateImage" }, ecrSentence("registry")],
-    ["registry", { Action: ["ecr:CreateRepository", "ecr:*"] }, undefined],
+    ["registry", { Action: "ecr:PutImage" }, undefined],
+    ["registry", { Action: undefined, NotAction: "ecr:ReplicateImage" }, undefined],
+    ["registry-v1", { Resource: undefined }, ecrSentence("registry")],
+    ["registry-v1", { Action: "ecr:PutImage" }, ecrSentence("registry")],
+    ["registry-v1", { Action: "*" }, ecrSentence("registry")],
+    ["registry-v1", { Action: undefined, NotAction: "ecr:ReplicateImage" }, ecrSentence("registry")],
+    ["registry-v1", { Action: ["ecr:CreateRepository", "ecr:*"] }, undefined],
     ["key", { Principal: { AWS: "nobody" } }, "Policy contains a statement with one or more invalid principals."],
     ["key", { Principal: undefined }, "Policy contains a statement with one or more invalid principals."],
     ["key", { Sid: "Enable IAM User Permissions" }, undefined],
@@ -178,7 +198,7 @@ test("the version decides where it must", () => {
     const text = (kind: PolicyKind): string => JSON.stringify({ ...(version && { Version: version }), Statement: good[kind] });
     for (const kind of ["managed", "inline", "boundary", "session"] as const)
       assert.equal(outcome(text(kind), kind), "Policy document must be version 2012-10-17 or greater.");
-    for (const kind of ["trust", "repository", "registry", "key", "secret"] as const)
+    for (const kind of ["trust", "repository", "registry", "registry-v1", "key", "secret"] as const)
       assert.equal(outcome(text(kind), kind), undefined, kind);
   }
   assert.equal(outcome(documentOf(good.managed, "2012-10-18"), "managed"), "Syntax errors in policy.");
@@ -227,6 +247,7 @@ test("counts sizes as each kind does", () => {
     trust: 2_048,
     repository: 10_240,
     registry: 10_240,
+    "registry-v1": 10_240,
     key: 32_768,
     secret: 20_480,
   })) {

@@ -10,7 +10,17 @@ import { findSizeProblem } from "./policy-size.ts";
 import { findWritingProblem, syntaxProblem } from "./writing-rules.ts";
 
 /** Where a policy stands decides its grammar. */
-export type PolicyKind = "managed" | "inline" | "boundary" | "session" | "trust" | "repository" | "registry" | "key" | "secret";
+export type PolicyKind =
+  | "managed"
+  | "inline"
+  | "boundary"
+  | "session"
+  | "trust"
+  | "repository"
+  | "registry"
+  | "registry-v1"
+  | "key"
+  | "secret";
 
 /** Why a document is refused, in AWS's words. */
 export interface PolicyProblem {
@@ -101,8 +111,8 @@ function refuse(message: string, detail: string, isTooLong = false): ReadPolicy 
 
 /** ECR has one sentence for whatever is wrong with a policy; the cause is kept as the detail. */
 function inWordsOf(kind: PolicyKind, problem: PolicyProblem): PolicyProblem {
-  if (kind !== "repository" && kind !== "registry") return problem;
+  if (kind !== "repository" && kind !== "registry" && kind !== "registry-v1") return problem;
   const detail = problem.detail === undefined ? problem.message : `${problem.message} ${problem.detail}`;
-  const message = `Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid ${kind} policy provided'`;
+  const message = `Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid ${kind === "repository" ? kind : "registry"} policy provided'`;
   return { ...problem, message, detail };
 }

@@ -32,6 +32,7 @@ const rules: Readonly<Record<PolicyKind, SizeRule>> = {
   trust: { max: 2_048, count: policySize, message: "Cannot exceed quota for ACLSizePerRole: 2048" },
   repository: { max: 10_240, count: characters, message: "The policy has more than 10240 characters." },
   registry: { max: 10_240, count: characters, message: "The policy has more than 10240 characters." },
+  "registry-v1": { max: 10_240, count: characters, message: "The policy has more than 10240 characters." },
   key: { max: 32_768, count: bytes, message: "The policy has more than 32768 bytes." },
   secret: { max: 20_480, count: characters, message: "The policy has more than 20480 characters." },
 };

@@ -53,7 +53,9 @@ const rulesOf: Readonly<Record<PolicyKind, KindRules>> = {
     },
   },
   repository: { isIdentity: false, resource: "forbidden", isStoredByIam: false },
-  registry: {
+  registry: { isIdentity: false, resource: "required", isStoredByIam: false },
+  // Of a registry whose policy has the older scope.
+  "registry-v1": {
     isIdentity: false,
     resource: "required",
     isStoredByIam: false,

@@ -27,11 +27,14 @@ function allows(name: string, action: string, resource = "*"): boolean {
 
 test("each is a policy that could be written, with an ARN, an id and a time of its own", () => {
   assert.equal(new Set(awsManagedPolicies.map(({ policyId }) => policyId)).size, awsManagedPolicies.length);
-  for (const { arn, name, path, policyId, versionId, document, createdAt } of awsManagedPolicies) {
+  for (const { arn, name, path, policyId, versionId, document, createdAt, updatedAt } of awsManagedPolicies) {
     assert.deepEqual(parsePolicy(document, "managed").ok, true, name);
     assert.deepEqual(parseIdentityArn(arn), { accountId: "aws", kind: "policy", path, name });
     assert.match(policyId, /^ANPA[A-Z2-7]{17}$/, name);
-    assert.match(versionId, /^v[1-9]$/);
+    assert.match(versionId, /^v[1-9][0-9]?$/);
+    // Only the first version is as old as the policy.
+    assert.equal(versionId === "v1", createdAt === updatedAt, name);
+    assert.ok(createdAt <= updatedAt, name);
     assert.ok(createdAt > 1_400_000_000_000, name);
   }
   assert.equal(awsManagedPolicy("arn:aws:iam::aws:policy/Nothing"), undefined);
@@ -44,6 +47,8 @@ test("they allow what their names say, and no more", () => {
     ["PowerUserAccess", "ecr:DeleteRepository", true],
     ["PowerUserAccess", "iam:CreateUser", false],
     ["PowerUserAccess", "iam:ListRoles", true],
+    ["PowerUserAccess", "account:GetPrimaryEmail", true],
+    ["PowerUserAccess", "account:CloseAccount", false],
     ["IAMReadOnlyAccess", "iam:GetUser", true],
     ["IAMReadOnlyAccess", "iam:CreateUser", false],
     ["IAMFullAccess", "iam:CreateUser", true],

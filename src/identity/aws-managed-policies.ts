@@ -1,7 +1,10 @@
 /**
  * The policies that AWS manages, as far as they concern registries and who may use them: part of the program, in every account, written by
- * nobody. Names, documents and versions are those of the "AWS Managed Policy Reference Guide", so that what is attached to a role on AWS
- * can be attached to it here.
+ * nobody. What is attached to a role on AWS can be attached to it here.
+ *
+ * Every row was compared with what AWS's own API answers, as public archives of it keep it: names, paths, ids, versions, times and documents
+ * with github.com/zoph-io/MAMIP (2026-03-07) and github.com/iann0036/iam-dataset (2026-08-22; of two versions the later one). The
+ * descriptions, which the archives do not have, are those of the "AWS Managed Policy Reference Guide".
  */
 
 /** A policy that AWS manages. Its only version is the one that AWS calls the default. */
@@ -17,6 +20,8 @@ export interface AwsManagedPolicy {
   readonly policyId: string;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
+  /** When the default version was made, in milliseconds since the epoch. */
+  readonly updatedAt: number;
 }
 
 /** What a statement of these policies may hold. */
@@ -32,6 +37,7 @@ interface StatementText {
 type Row = Pick<AwsManagedPolicy, "name" | "description" | "versionId" | "policyId"> & {
   readonly path?: string;
   readonly createdAt: string;
+  readonly updatedAt: string;
   readonly statements: readonly StatementText[];
 };
 
@@ -53,6 +59,8 @@ const pullActions = [
   "ecr:DescribeImageScanFindings",
 ] as const;
 
+const inOwnAccount = { StringEquals: { "aws:ResourceAccount": "${aws:PrincipalAccount}" } };
+
 function allow(actions: string | readonly string[]): StatementText {
   return { Effect: "Allow", Action: actions, Resource: "*" };
 }
@@ -63,24 +71,29 @@ const rows: readonly Row[] = [
     policyId: "ANPAIWMBCKSKIEE64ZLYK",
     versionId: "v1",
     createdAt: "2015-02-06T18:39:46Z",
+    updatedAt: "2015-02-06T18:39:46Z",
     description: "Provides full access to AWS services and resources.",
     statements: [allow("*")],
   },
   {
     name: "PowerUserAccess",
     policyId: "ANPAJYRXTHIB4FOVS3ZXS",
-    versionId: "v5",
+    versionId: "v12",
     createdAt: "2015-02-06T18:39:47Z",
+    updatedAt: "2026-02-12T17:59:14Z",
     description: "Provides full access to AWS services and resources, but does not allow management of Users and groups.",
     statements: [
       { Effect: "Allow", NotAction: ["iam:*", "organizations:*", "account:*"], Resource: "*" },
       allow([
+        "account:GetAccountInformation",
+        "account:GetGovCloudAccountInformation",
+        "account:GetPrimaryEmail",
+        "account:ListRegions",
         "iam:CreateServiceLinkedRole",
         "iam:DeleteServiceLinkedRole",
         "iam:ListRoles",
+        "organizations:DescribeEffectivePolicy",
         "organizations:DescribeOrganization",
-        "account:ListRegions",
-        "account:GetAccountInformation",
       ]),
     ],
   },
@@ -89,6 +102,7 @@ const rows: readonly Row[] = [
     policyId: "ANPAI7XKCFMBPM3QQRRVQ",
     versionId: "v2",
     createdAt: "2015-02-06T18:40:38Z",
+    updatedAt: "2019-06-21T19:40:00Z",
     description: "Provides full access to IAM via the AWS Management Console.",
     statements: [
       allow([
@@ -111,6 +125,7 @@ const rows: readonly Row[] = [
     policyId: "ANPAJKSO7NDY4T57MWDSQ",
     versionId: "v4",
     createdAt: "2015-02-06T18:40:39Z",
+    updatedAt: "2018-01-25T19:11:27Z",
     description: "Provides read only access to IAM via the AWS Management Console.",
     statements: [
       allow([
@@ -128,6 +143,7 @@ const rows: readonly Row[] = [
     policyId: "ANPAJNPP7PPPPMJRV2SA4",
     versionId: "v2",
     createdAt: "2015-02-06T18:40:40Z",
+    updatedAt: "2017-03-07T00:55:11Z",
     description: "Provides access to AWS Key Management Service (KMS).",
     statements: [
       allow([
@@ -151,6 +167,7 @@ const rows: readonly Row[] = [
     policyId: "ANPAIFYZPA37OOHVIH7KQ",
     versionId: "v3",
     createdAt: "2015-12-21T17:04:15Z",
+    updatedAt: "2019-12-10T20:56:32Z",
     description: "Provides read-only access to Amazon EC2 Container Registry repositories.",
     statements: [allow(pullActions)],
   },
@@ -159,6 +176,7 @@ const rows: readonly Row[] = [
     policyId: "ANPAJDNE5PIHROIBGGDDW",
     versionId: "v3",
     createdAt: "2015-12-21T17:05:33Z",
+    updatedAt: "2019-12-10T20:48:08Z",
     description:
       "Provides full access to Amazon EC2 Container Registry repositories, but does not allow repository deletion or policy changes.",
     statements: [allow([...pullActions, "ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage"])],
@@ -168,6 +186,7 @@ const rows: readonly Row[] = [
     policyId: "ANPAIESRL7KD7IIVF6V4W",
     versionId: "v3",
     createdAt: "2015-12-21T17:06:48Z",
+    updatedAt: "2020-12-05T00:04:19Z",
     description: "Provides administrative access to Amazon ECR resources",
     statements: [
       allow(["ecr:*", "cloudtrail:LookupEvents"]),
@@ -177,30 +196,32 @@ const rows: readonly Row[] = [
       },
     ],
   },
-  // The reference guide tells no ids; those of the policies from here on are this program's own.
   {
     name: "AmazonEC2ContainerRegistryPullOnly",
-    policyId: "ANPASUPERCARGO2PULLON",
+    policyId: "ANPAZKAPJZG4ACPA6HO4Q",
     versionId: "v1",
-    createdAt: "2024-10-01T00:00:00Z",
-    description: "Provides access to pull images from Amazon ECR repositories, and to import them from upstream registries.",
-    statements: [allow(["ecr:GetAuthorizationToken", "ecr:BatchImportUpstreamImage", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"])],
+    createdAt: "2024-10-04T16:58:49Z",
+    updatedAt: "2024-10-04T16:58:49Z",
+    description: "Provides access to pull images from Amazon EC2 Container Registry repositories.",
+    statements: [allow(["ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchImportUpstreamImage"])],
   },
   {
     name: "ECRReplicationServiceRolePolicy",
     path: servicePolicyPath,
-    policyId: "ANPASUPERCARGO2REPLIC",
+    policyId: "ANPAZKAPJZG4NS3XDKIDR",
     versionId: "v1",
-    createdAt: "2020-12-04T22:11:00Z",
-    description: "Enables access to AWS services and resources used or managed by AWS ECR replication",
+    createdAt: "2020-12-04T22:11:28Z",
+    updatedAt: "2020-12-04T22:11:28Z",
+    description: "Enables access to AWS services and Resources used or managed by ECR Replication",
     statements: [allow(["ecr:CreateRepository", "ecr:ReplicateImage"])],
   },
   {
     name: "AWSECRPullThroughCache_ServiceRolePolicy",
     path: servicePolicyPath,
-    policyId: "ANPASUPERCARGO2THROUG",
-    versionId: "v3",
-    createdAt: "2021-11-26T21:51:00Z",
+    policyId: "ANPAZKAPJZG4G6RNU4BVN",
+    versionId: "v4",
+    createdAt: "2021-11-26T21:51:09Z",
+    updatedAt: "2026-05-12T18:12:08Z",
     description: "Enables access to AWS services and resources used or managed by AWS ECR pull through cache",
     statements: [
       {
@@ -217,30 +238,32 @@ const rows: readonly Row[] = [
           "ecr:GetDownloadUrlForLayer",
           "ecr:GetImageCopyStatus",
         ]),
+        Condition: inOwnAccount,
       },
       {
         Sid: "SecretsManager",
         Effect: "Allow",
         Action: ["secretsmanager:GetSecretValue"],
         Resource: "arn:aws:secretsmanager:*:*:secret:ecr-pullthroughcache/*",
-        Condition: { StringEquals: { "aws:ResourceAccount": "${aws:PrincipalAccount}" } },
+        Condition: inOwnAccount,
       },
     ],
   },
   {
     name: "ECRTemplateServiceRolePolicy",
     path: servicePolicyPath,
-    policyId: "ANPASUPERCARGO2TEMPLA",
+    policyId: "ANPAZKAPJZG4LF7MSVTZ7",
     versionId: "v1",
-    createdAt: "2024-06-04T00:00:00Z",
-    description: "Enables access to AWS services and resources used or managed by Amazon ECR repository creation templates",
+    createdAt: "2024-06-19T23:11:37Z",
+    updatedAt: "2024-06-19T23:11:37Z",
+    description: "Allows actions to be performed when using AWS ECR repository creation templates",
     statements: [{ Sid: "CreateRepositoryWithTemplate", ...allow(["ecr:CreateRepository"]) }],
   },
 ];
 
 /** All of them, by ARN. */
 export const awsManagedPolicies: readonly AwsManagedPolicy[] = rows
-  .map(({ name, path = "/", description, versionId, policyId, createdAt, statements }) => ({
+  .map(({ name, path = "/", description, versionId, policyId, createdAt, updatedAt, statements }) => ({
     arn: `arn:aws:iam::aws:policy${path}${name}`,
     name,
     path,
@@ -249,6 +272,7 @@ export const awsManagedPolicies: readonly AwsManagedPolicy[] = rows
     document: JSON.stringify({ Version: "2012-10-17", Statement: statements }, undefined, 2),
     policyId,
     createdAt: Date.parse(createdAt),
+    updatedAt: Date.parse(updatedAt),
   }))
   .sort((a, b) => (a.arn < b.arn ? -1 : 1));
 

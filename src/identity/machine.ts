@@ -7,23 +7,35 @@ import { compilePolicy } from "#iam/compile.ts";
 import { contextKeys } from "#iam/context.ts";
 import { readPolicy } from "#iam/document.ts";
 import { evaluate } from "#iam/evaluate.ts";
-import { createMachine, deleteMachine, findMachineByToken, noteMachineUse } from "#metadata/machines.ts";
+import { createMachine, deleteMachine, findMachineByToken, listMachines, noteMachineUse } from "#metadata/machines.ts";
 import type { Machine, MachineRole } from "#metadata/machines.ts";
 import { identityArn } from "./arn.ts";
 import type { IdentityContext, IdentityCore } from "./context.ts";
-import { refuse } from "./errors.ts";
+import { IdentityError, refuse } from "./errors.ts";
 import { issueSession } from "./session.ts";
 import type { IssuedCredentials } from "./session.ts";
 
-/** What a machine is told. */
-export interface MachineCredentials {
+/** A machine that may have credentials, and of which role. */
+export interface MachineGrant {
   readonly machine: Machine;
-  readonly roleName: string;
+  readonly role: MachineRole;
   readonly roleArn: string;
   readonly profileArn: string;
+  /** `AROA…:<machine id>`: stands as long as the machine's credentials are those of this role. */
+  readonly assumedRoleId: string;
+}
+
+/** What a machine is told. */
+export interface MachineCredentials {
   readonly credentials: IssuedCredentials;
   /** Milliseconds since the epoch. */
   readonly issuedAt: number;
+}
+
+/** A machine as it is shown. Times are milliseconds since the epoch. */
+export interface EnrolledMachine extends Machine {
+  /** When the last credentials that it got end, unless they were ended before; undefined when it never got any. */
+  readonly credentialsExpireAt: number | undefined;
 }
 
 /** Why a machine gets no credentials. */
@@ -66,8 +78,21 @@ export async function revokeMachine({ core, accountId }: IdentityContext, name: 
   if (!(await deleteMachine(core.metadata, { accountId, name }))) throw refuse("not-found", { noun: "machine", name });
 }
 
-/** New credentials of the role that the token's machine may act as, or why there are none. */
-export async function issueMachineCredentials(core: IdentityCore, token: string): Promise<MachineCredentials | MachineRefusal> {
+/** A page of the account's machines by name; `after` is the last name of the page before. */
+export async function listEnrolledMachines(
+  { core, accountId }: IdentityContext,
+  page: { readonly after: string | undefined; readonly limit: number },
+): Promise<readonly EnrolledMachine[]> {
+  const machines = await listMachines(core.metadata, { accountId, ...page });
+  return machines.map((machine) => ({
+    ...machine,
+    // Every use gives credentials of the same lifetime.
+    credentialsExpireAt: machine.lastUsedAt === undefined ? undefined : machine.lastUsedAt + lifetimeSeconds * 1000,
+  }));
+}
+
+/** The machine of a token and the role that it may act as now, or why it gets no credentials. Writes nothing. */
+export async function findMachineGrant(core: IdentityCore, token: string): Promise<MachineGrant | MachineRefusal> {
   const found = token.length <= 256 && token.startsWith(tokenPrefix) ? await findMachineByToken(core.metadata, hashOf(token)) : undefined;
   if (found === undefined) return "unknown-token";
   const { machine, role } = found;
@@ -76,20 +101,37 @@ export async function issueMachineCredentials(core: IdentityCore, token: string)
   const roleArn = identityArn("role", accountId, role.path, role.name);
   if (!trustsMachines(role, roleArn, accountId)) return "not-trusted";
   const profileArn = identityArn("instance-profile", accountId, machine.profilePath, machine.profileName);
-  const credentials = await issueSession(
-    { core, accountId },
-    {
-      kind: "role",
-      owner: { identityId: role.identityId, name: role.name },
-      sessionName: machine.machineId,
-      lifetimeSeconds,
-      policies: undefined,
-      tags: { "machine-name": machine.name },
-      context: { "aws:Ec2InstanceSourceArn": profileArn },
-    },
-  );
-  await noteMachineUse(core.metadata, { machineId: machine.machineId, now: core.clock.now() });
-  return { machine, roleName: role.name, roleArn, profileArn, credentials, issuedAt: core.clock.now() };
+  return { machine, role, roleArn, profileArn, assumedRoleId: `${role.uniqueId}:${machine.machineId}` };
+}
+
+/** New credentials of the role, or why there are none after all. */
+export async function issueMachineCredentials(
+  core: IdentityCore,
+  { machine, role, profileArn }: MachineGrant,
+): Promise<MachineCredentials | MachineRefusal> {
+  const { accountId, machineId } = machine;
+  try {
+    const credentials = await issueSession(
+      { core, accountId },
+      {
+        kind: "role",
+        owner: { identityId: role.identityId, name: role.name },
+        sessionName: machineId,
+        lifetimeSeconds,
+        policies: undefined,
+        tags: { "machine-name": machine.name },
+        context: { "aws:Ec2InstanceSourceArn": profileArn },
+      },
+    );
+    const issuedAt = core.clock.now();
+    const { accessKeyId } = credentials;
+    // Who is revoked at this moment must not keep what was made a moment later.
+    return (await noteMachineUse(core.metadata, { machineId, accessKeyId, now: issuedAt })) ? { credentials, issuedAt } : "unknown-token";
+  } catch (error) {
+    // The role was deleted at this moment.
+    if (error instanceof IdentityError && error.refusal.kind === "not-found") return "no-role";
+    throw error;
+  }
 }
 
 /** Does the role's trust policy let the service that hands credentials to machines assume it? */

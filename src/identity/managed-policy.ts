@@ -316,7 +316,7 @@ function summaryOf(policy: ManagedPolicy, uses: PolicyUses | undefined): PolicyS
 }
 
 function awsSummary(policy: AwsManagedPolicy, uses: PolicyUses | undefined): PolicySummary {
-  const { arn, name, path, policyId, description, versionId: defaultVersionId, createdAt } = policy;
+  const { arn, name, path, policyId, description, versionId: defaultVersionId, createdAt, updatedAt } = policy;
   return {
     arn,
     name,
@@ -327,12 +327,12 @@ function awsSummary(policy: AwsManagedPolicy, uses: PolicyUses | undefined): Pol
     attachmentCount: uses?.permissions ?? 0,
     boundaryCount: uses?.boundary ?? 0,
     createdAt,
-    updatedAt: createdAt,
+    updatedAt,
   };
 }
 
-function awsVersion({ versionId, document, createdAt }: AwsManagedPolicy): PolicyVersionSummary {
-  return { versionId, document, isDefault: true, createdAt };
+function awsVersion({ versionId, document, updatedAt }: AwsManagedPolicy): PolicyVersionSummary {
+  return { versionId, document, isDefault: true, createdAt: updatedAt };
 }
 
 function versionSummary({ version, document, isDefault, createdAt }: PolicyVersion): PolicyVersionSummary {

@@ -13,6 +13,8 @@ import type { IdentityContext } from "./context.ts";
 import { refuse } from "./errors.ts";
 import { checkTags } from "./tag.ts";
 import type { IdentityTag } from "./tag.ts";
+import { parseUploadedKeys } from "./uploaded-keys.ts";
+import type { UploadedKey } from "./uploaded-keys.ts";
 
 /** A provider as it is shown. The time is milliseconds since the epoch. */
 export interface OidcProviderDetails {
@@ -77,9 +79,16 @@ export async function createOidcProvider(ctx: IdentityContext, request: OidcProv
 
 /** The provider of that ARN. Throws IdentityError `not-found`. */
 export async function getOidcProvider(ctx: IdentityContext, arn: string): Promise<OidcProviderDetails> {
-  const provider = await findIdentityProvider(ctx.core.metadata, keyOf(ctx, arn));
+  const provider = await findOidcProvider(ctx, arn);
   if (provider === undefined) throw refuse("not-found", { noun: "oidc-provider", name: arn });
-  return detailsOf(provider);
+  return provider;
+}
+
+/** The provider of that ARN; undefined when the account has none such. */
+export async function findOidcProvider(ctx: IdentityContext, arn: string): Promise<OidcProviderDetails | undefined> {
+  const key = readArn(ctx, arn);
+  const provider = key === undefined ? undefined : await findIdentityProvider(ctx.core.metadata, key);
+  return provider === undefined ? undefined : detailsOf(provider);
 }
 
 /** The ARNs of the account's providers; there are at most a hundred. */
@@ -89,7 +98,7 @@ export async function listOidcProviders({ core, accountId }: IdentityContext): P
 
 /** Deletes a provider; one that is not there is no error, as AWS documents it. Throws IdentityError for what is no ARN of the account. */
 export async function deleteOidcProvider(ctx: IdentityContext, arn: string): Promise<void> {
-  await deleteIdentityProvider(ctx.core.metadata, keyOf(ctx, arn));
+  await deleteIdentityProvider(ctx.core.metadata, oidcProviderKey(ctx, arn));
 }
 
 /** Adds a client id; one that is there already is no error. Throws IdentityError. */
@@ -107,8 +116,31 @@ export async function updateThumbprints(ctx: IdentityContext, arn: string, thumb
   await update(ctx, arn, { thumbprints: checkThumbprints(thumbprints) });
 }
 
+/**
+ * Makes these the keys that the provider's tokens are checked with, and answers those that were taken; its issuer is asked no more. Throws
+ * IdentityError: `not-found`, or `invalid-input` for what is no set of public keys.
+ */
+export async function setProviderKeys(ctx: IdentityContext, arn: string, jwks: unknown): Promise<readonly UploadedKey[]> {
+  const keys = parseUploadedKeys(jwks);
+  if (!keys.ok) throw refuse("invalid-input", { message: keys.problem });
+  await update(ctx, arn, { jwks: { keys: keys.value } });
+  return keys.value;
+}
+
+/** The keys that were set, or undefined while the issuer is asked for them. Throws IdentityError `not-found`. */
+export async function getProviderKeys(ctx: IdentityContext, arn: string): Promise<unknown> {
+  const provider = await findIdentityProvider(ctx.core.metadata, oidcProviderKey(ctx, arn));
+  if (provider === undefined) throw refuse("not-found", { noun: "oidc-provider", name: arn });
+  return provider.settings.jwks?.["keys"];
+}
+
+/** Forgets the keys that were set; none is no error. Throws IdentityError `not-found`. */
+export async function removeProviderKeys(ctx: IdentityContext, arn: string): Promise<void> {
+  await update(ctx, arn, { jwks: undefined });
+}
+
 async function update(ctx: IdentityContext, arn: string, change: ProviderChange): Promise<void> {
-  const outcome = await updateIdentityProvider(ctx.core.metadata, keyOf(ctx, arn), change);
+  const outcome = await updateIdentityProvider(ctx.core.metadata, oidcProviderKey(ctx, arn), change);
   if (outcome === "not-found") throw refuse("not-found", { noun: "oidc-provider", name: arn });
   if (outcome === "limit") throw tooManyClientIds();
 }
@@ -123,10 +155,16 @@ function checkThumbprints(thumbprints: readonly string[]): readonly string[] {
   throw refuse("invalid-input", { message: "Thumbprint list must contain fewer than 5 entries." });
 }
 
-function keyOf({ accountId }: IdentityContext, arn: string): IdentityProviderKey {
+/** What the ARN of a provider of the account names. Throws IdentityError `not-found` for every other text. */
+export function oidcProviderKey(ctx: IdentityContext, arn: string): IdentityProviderKey {
+  const key = readArn(ctx, arn);
+  if (key === undefined) throw refuse("not-found", { noun: "oidc-provider", name: arn });
+  return key;
+}
+
+function readArn({ accountId }: IdentityContext, arn: string): IdentityProviderKey | undefined {
   const [, owner, name] = arnForm.exec(arn) ?? [];
-  if (name === undefined || owner !== accountId) throw refuse("not-found", { noun: "oidc-provider", name: arn });
-  return { accountId, kind: "oidc", name };
+  return name === undefined || owner !== accountId ? undefined : { accountId, kind: "oidc", name };
 }
 
 function detailsOf({ accountId, name, settings, tags, createdAt }: IdentityProvider): OidcProviderDetails {

@@ -2,6 +2,7 @@
  * Principals of resource policies: which user or role an ARN means when a policy is stored, and what it is called when the policy is read
  * (IAM User Guide, "AWS JSON policy elements: Principal"). Who later gets the name of somebody who is gone gets nothing with it.
  */
+import { readJson } from "#std/json.ts";
 import { accountExists } from "#metadata/accounts.ts";
 import { findIdentity } from "#metadata/identities.ts";
 import { findPrincipalIdentities } from "#metadata/roles.ts";
@@ -103,7 +104,7 @@ interface StatementJson {
 type PrincipalJson = string | { AWS?: string | string[] };
 
 function renamed(document: string, shown: ReadonlyMap<string, string>): string {
-  const json = JSON.parse(document) as DocumentJson;
+  const json = readJson(document) as DocumentJson;
   const nameOf = (name: string): string => shown.get(name) ?? name;
   for (const statement of Array.isArray(json.Statement) ? json.Statement : [json.Statement]) {
     for (const principal of [statement.Principal, statement.NotPrincipal]) {

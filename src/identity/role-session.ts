@@ -16,6 +16,8 @@ export interface RoleRequest {
   readonly sessionName: string;
   /** An hour when undefined. */
   readonly durationSeconds: number | undefined;
+  /** The session ends with this at the latest, without being refused for it. */
+  readonly maxSeconds?: number;
   readonly policies: AskedPolicies;
   readonly marks: SessionMarks;
   /** Of the session that asks, if it is one. */
@@ -54,7 +56,7 @@ export async function assumeRole(core: IdentityCore, request: RoleRequest): Prom
     kind: "role",
     owner: role,
     sessionName,
-    lifetimeSeconds: durationSeconds,
+    lifetimeSeconds: Math.min(durationSeconds, request.maxSeconds ?? durationSeconds),
     policies: documents,
     ...marks,
     ...(request.context !== undefined && { context: request.context }),

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { ensureAccount } from "#metadata/accounts.ts";
+import { ensureAccount, putRootKey } from "#metadata/accounts.ts";
 import { openDatabase } from "#metadata/database.ts";
 import { findSession } from "#metadata/sessions.ts";
 import { makeInstanceKey } from "#sealing/instance-key.ts";
@@ -57,6 +57,21 @@ test("nobody gets a session of a role that is gone", async () => {
     await assert.rejects(issueSession({ core, accountId }, request), (error) => {
       assert.ok(error instanceof IdentityError);
       assert.deepEqual(error.refusal, { kind: "not-found", detail: { noun: "role", name: "Gone" } });
+      return true;
+    });
+  });
+});
+
+test("root gets no session with a key that was replaced meanwhile", async () => {
+  await withCore(async (core) => {
+    const ctx = { core, accountId };
+    await putRootKey(core.metadata, { accessKeyId: "AKIAOLD", accountId, secretSealed: "sealed", now: 0 });
+    const { accessKeyId } = await issueSession(ctx, { ...usual, rootKeyId: "AKIAOLD" });
+    await putRootKey(core.metadata, { accessKeyId: "AKIANEW", accountId, secretSealed: "sealed", now: 0 });
+    assert.equal(await findSession(core.metadata, accessKeyId), undefined);
+    await assert.rejects(issueSession(ctx, { ...usual, rootKeyId: "AKIAOLD" }), (error) => {
+      assert.ok(error instanceof IdentityError);
+      assert.deepEqual(error.refusal, { kind: "not-found", detail: { noun: "access-key", name: "AKIAOLD" } });
       return true;
     });
   });

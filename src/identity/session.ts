@@ -14,6 +14,8 @@ export interface SessionRequest {
   readonly kind: Session["kind"];
   /** The role, or the user who asks; undefined when root asks. */
   readonly owner: { readonly identityId: number; readonly name: string } | undefined;
+  /** The key that root asks with; the session ends with it. Undefined for a key that exists only in the words of a `--dev` client. */
+  readonly rootKeyId?: string | undefined;
   /** Empty where the operation takes no name. */
   readonly sessionName: string;
   readonly lifetimeSeconds: number;
@@ -42,7 +44,7 @@ const keptAfterExpiryMs = 86_400_000;
 /** Each session that is made clears away a few old ones, so that their number follows that of the living. */
 const clearedAtOnce = 20;
 
-/** Makes temporary credentials. Throws IdentityError `not-found` when the user or role behind them is gone by now. */
+/** Makes temporary credentials. Throws IdentityError `not-found` when the user, role or root key behind them is gone by now. */
 export async function issueSession({ core, accountId }: IdentityContext, request: SessionRequest): Promise<IssuedCredentials> {
   const { metadata, clock, random, sealer } = core;
   const issuedAt = clock.now();
@@ -54,6 +56,7 @@ export async function issueSession({ core, accountId }: IdentityContext, request
     accountId,
     kind: request.kind,
     identityId: request.owner?.identityId,
+    rootKeyId: request.rootKeyId,
     sessionName: request.sessionName,
     secretSealed: sealSecret(sealer, key),
     tokenHash: hashOf(sessionToken).toString("base64url"),
@@ -67,7 +70,8 @@ export async function issueSession({ core, accountId }: IdentityContext, request
   };
   await deleteExpiredSessions(metadata, { before: issuedAt - keptAfterExpiryMs, limit: clearedAtOnce });
   if (!(await putSession(metadata, session))) {
-    throw refuse("not-found", { noun: request.kind === "role" ? "role" : "user", name: request.owner?.name ?? "" });
+    if (request.owner === undefined) throw refuse("not-found", { noun: "access-key", name: request.rootKeyId ?? "" });
+    throw refuse("not-found", { noun: request.kind === "role" ? "role" : "user", name: request.owner.name });
   }
   return { ...key, sessionToken, expiresAt };
 }

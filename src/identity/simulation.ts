@@ -135,29 +135,40 @@ function prepare(scenario: Scenario): Prepared {
   };
   const { policies, boundary, resourcePolicy } = scenario;
   const context = contextKeys(scenario.context);
-  const keys = new Map<string, string>();
   const prepared = {
     identityPolicies: policies.map(compile),
     boundary: boundary === undefined ? undefined : compile(boundary),
     resourcePolicies: resourcePolicy === undefined ? [] : [compile(resourcePolicy)],
   };
-  for (const key of documents.flatMap(contextKeysOf)) if (!context.has(key.toLowerCase())) keys.set(key.toLowerCase(), key);
+  const missingKeys = distinctKeys(documents).filter((key) => !context.has(key.toLowerCase()));
   const characters = sources.reduce((sum, { document }) => sum + document.length, 0);
-  return { ...prepared, scenario, sources, spans: new Map(), context, missingKeys: [...keys.values()], characters };
+  return { ...prepared, scenario, sources, spans: new Map(), context, missingKeys, characters };
+}
+
+/** The context keys that policies ask for, as one of them writes it; each once, whatever its case. Throws IdentityError `invalid-input`. */
+export function contextKeysOfPolicies(policies: readonly Pick<SimulatedPolicy, "sourceId" | "document">[]): readonly string[] {
+  return distinctKeys(policies.map(readDocument));
+}
+
+function distinctKeys(documents: readonly PolicyDocument[]): readonly string[] {
+  return [...new Map(documents.flatMap(contextKeysOf).map((key) => [key.toLowerCase(), key])).values()];
+}
+
+function readDocument({ sourceId, document }: Pick<SimulatedPolicy, "sourceId" | "document">): PolicyDocument {
+  const policy = readPolicy(document);
+  if (policy.ok) return policy.value;
+  const { message, detail } = policy.problem;
+  throw refuse("invalid-input", { message: `${sourceId}: ${message}${detail === undefined ? "" : ` ${detail}`}` });
 }
 
 function read({ sourceId, sourceKind, document }: SimulatedPolicy): PolicyDocument {
-  const policy = readPolicy(document);
-  if (!policy.ok) {
-    const { message, detail } = policy.problem;
-    throw refuse("invalid-input", { message: `${sourceId}: ${message}${detail === undefined ? "" : ` ${detail}`}` });
-  }
-  const names = policy.value.statements.map(({ principals }) => principals !== undefined);
+  const policy = readDocument({ sourceId, document });
+  const names = policy.statements.map(({ principals }) => principals !== undefined);
   if (sourceKind === "resource" ? names.includes(false) : names.includes(true)) {
     const problem = sourceKind === "resource" ? "must specify a principal" : "should not specify a principal";
     throw refuse("invalid-input", { message: `${sourceId}: Policy document ${problem}.` });
   }
-  return policy.value;
+  return policy;
 }
 
 function simulateOne(prepared: Prepared, action: string, resource: string): SimulatedResult {

@@ -12,12 +12,19 @@ export interface IdentityTag {
 }
 
 /** Part of a listing by key: what comes after `after`, and how many at most. */
-interface TagPage {
+export interface TagPage {
   readonly after: string | undefined;
   readonly limit: number;
 }
 
-const maxTags = 50;
+/** A page of tags by key; `next` is the last key when there are more. */
+export interface TagListing {
+  readonly tags: readonly IdentityTag[];
+  readonly next: string | undefined;
+}
+
+/** How many tags one thing may have. */
+export const maxTags = 50;
 
 /** Checks tags that are given together, and answers them. Throws IdentityError `invalid-input` or `limit`. */
 export function checkTags(tags: readonly IdentityTag[]): readonly IdentityTag[] {
@@ -49,18 +56,18 @@ export async function untagIdentity(ctx: IdentityContext, kind: IdentityKey["kin
   throw refuse("not-found", { noun: kind, name });
 }
 
-/** A page of an identity's tags by key; `next` is the last key when there are more. Throws IdentityError `not-found`. */
-export async function listTags(
-  ctx: IdentityContext,
-  kind: IdentityKey["kind"],
-  name: string,
-  { after, limit }: TagPage,
-): Promise<{ readonly tags: readonly IdentityTag[]; readonly next: string | undefined }> {
+/** A page of an identity's tags. Throws IdentityError `not-found`. */
+export async function listTags(ctx: IdentityContext, kind: IdentityKey["kind"], name: string, page: TagPage): Promise<TagListing> {
   const { metadata } = ctx.core;
   const identity = await findIdentity(metadata, { accountId: ctx.accountId, kind, name });
   if (identity === undefined) throw refuse("not-found", { noun: kind, name });
-  const all = await listIdentityTags(metadata, identity.identityId);
-  const rest = after === undefined ? all : all.filter(({ key }) => key.toLowerCase() > after.toLowerCase());
+  return pageOfTags(await listIdentityTags(metadata, identity.identityId), page);
+}
+
+/** A page of these tags, which are all that one thing has. */
+export function pageOfTags(all: readonly IdentityTag[], { after, limit }: TagPage): TagListing {
+  const folded = all.map((tag) => ({ tag, key: tag.key.toLowerCase() })).sort((a, b) => (a.key < b.key ? -1 : 1));
+  const rest = (after === undefined ? folded : folded.filter(({ key }) => key > after.toLowerCase())).map(({ tag }) => tag);
   const tags = rest.slice(0, limit);
   return { tags, next: rest.length > limit ? tags.at(-1)?.key : undefined };
 }

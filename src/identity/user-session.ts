@@ -2,14 +2,14 @@
 import { federatedUserArn } from "./arn.ts";
 import type { IdentityContext } from "./context.ts";
 import { issueSession } from "./session.ts";
-import type { IssuedCredentials } from "./session.ts";
+import type { IssuedCredentials, SessionRequest } from "./session.ts";
 import { packedPercent, readSessionPolicies } from "./session-policies.ts";
 import type { AskedPolicies } from "./session-policies.ts";
 import { joinMarks } from "./session-tags.ts";
 import type { SessionTag } from "./session-tags.ts";
 
-/** Who asks: a user, or root when undefined. */
-export type SessionUser = { readonly identityId: number; readonly name: string } | undefined;
+/** Who asks: a user, or root with the key that it asks with, as in {@link SessionRequest}. */
+export type SessionAsker = { readonly identityId: number; readonly name: string } | { readonly rootKeyId: string | undefined };
 
 /** A federated user's session. */
 export interface FederatedSession {
@@ -28,14 +28,14 @@ const rootSeconds = 3_600;
 /** Makes temporary credentials that may do what the user or root may do. `durationSeconds`: twelve hours when undefined. */
 export async function makeUserSession(
   ctx: IdentityContext,
-  user: SessionUser,
+  asker: SessionAsker,
   durationSeconds: number | undefined,
 ): Promise<IssuedCredentials> {
   return issueSession(ctx, {
-    kind: user === undefined ? "root" : "user",
-    owner: user,
+    kind: "rootKeyId" in asker ? "root" : "user",
+    ...backingOf(asker),
     sessionName: "",
-    lifetimeSeconds: lifetimeOf(user, durationSeconds),
+    lifetimeSeconds: lifetimeOf(asker, durationSeconds),
     policies: undefined,
   });
 }
@@ -46,7 +46,7 @@ export async function makeUserSession(
  */
 export async function federateUser(
   ctx: IdentityContext,
-  user: SessionUser,
+  asker: SessionAsker,
   request: {
     readonly name: string;
     readonly durationSeconds: number | undefined;
@@ -61,15 +61,19 @@ export async function federateUser(
   const percent = packedPercent(policies, tags);
   const credentials = await issueSession(ctx, {
     kind: "federated",
-    owner: user,
+    ...backingOf(asker),
     sessionName: name,
-    lifetimeSeconds: lifetimeOf(user, request.durationSeconds),
+    lifetimeSeconds: lifetimeOf(asker, request.durationSeconds),
     policies: documents,
     tags,
   });
   return { credentials, arn: federatedUserArn(accountId, name), federatedUserId: `${accountId}:${name}`, packedPercent: percent };
 }
 
-function lifetimeOf(user: SessionUser, durationSeconds = usualSeconds): number {
-  return user === undefined ? Math.min(durationSeconds, rootSeconds) : durationSeconds;
+function backingOf(asker: SessionAsker): Pick<SessionRequest, "owner" | "rootKeyId"> {
+  return "rootKeyId" in asker ? { owner: undefined, rootKeyId: asker.rootKeyId } : { owner: asker };
+}
+
+function lifetimeOf(asker: SessionAsker, durationSeconds = usualSeconds): number {
+  return "rootKeyId" in asker ? Math.min(durationSeconds, rootSeconds) : durationSeconds;
 }

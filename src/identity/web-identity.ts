@@ -44,6 +44,7 @@ const algorithms = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512"];
 const maxTokenLength = 20_000;
 const maxIssuerLength = 255;
 const leewaySeconds = 60;
+const maxSessionName = 64;
 const tagsClaim = "https://aws.amazon.com/tags";
 const sourceIdentityClaim = "https://aws.amazon.com/source_identity";
 const sourceIdentityForm = /^[\w+=,.@-]{2,64}$/;
@@ -83,6 +84,21 @@ export async function readWebIdentity(ctx: IdentityContext, openIdKeys: OpenIdKe
 
 function refused(problem: WebIdentityProblem): ReadWebIdentity {
   return { ok: false, problem };
+}
+
+/**
+ * A name for the session of whoever comes with this token, where nobody chose one: what the token calls its subject, in the letters that names of
+ * sessions have. Nothing is proven here, and nothing needs to be: whoever calls AssumeRoleWithWebIdentity chooses the name.
+ */
+export function sessionNameFor(token: string): string {
+  let subject = "";
+  try {
+    if (token.length <= maxTokenLength) subject = decodeJwt(token).sub ?? "";
+  } catch {
+    // No token; that is said by who reads it.
+  }
+  const name = typeof subject === "string" ? subject.replaceAll(/[^\w+=,.@-]+/g, "-").slice(-maxSessionName) : "";
+  return name.length < 2 ? "web-identity" : name;
 }
 
 /** What the token says of itself before anything is proven. */

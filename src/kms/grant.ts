@@ -1,7 +1,7 @@
 /** Grants: permissions on one key, given and taken back one by one. They hold from the moment they are made. */
 import { createHash } from "node:crypto";
 import { isNameable } from "#iam/principal.ts";
-import { createKmsGrant, deleteKmsGrant, findKmsGrant, listKmsGrants } from "#metadata/kms-grants.ts";
+import { createKmsGrant, deleteKmsGrant, findKmsGrant, listKmsGrants, listRetirableKmsGrants } from "#metadata/kms-grants.ts";
 import type { KmsGrant, KmsGrantConstraint, KmsGrantFilter } from "#metadata/kms-grants.ts";
 import { findKmsKey } from "#metadata/kms-keys.ts";
 import type { KmsKey } from "#metadata/kms-keys.ts";
@@ -170,6 +170,27 @@ export async function listGrants(
   page: { readonly after: number; readonly limit: number },
 ): Promise<readonly KmsGrant[]> {
   return listKmsGrants(core.metadata, { ...filter, ...page });
+}
+
+/** A grant with the ARN of its key. */
+export interface GrantOfKey {
+  readonly keyArn: string;
+  readonly grant: KmsGrant;
+}
+
+/**
+ * A page of the grants in the region that name a principal as the one who may retire them, on keys of any account, in the order they were
+ * made. Throws `principal-invalid` for who does not exist.
+ */
+export async function listRetirableGrants(
+  { core, region, resolvePrincipals }: KmsContext,
+  retiring: string,
+  page: { readonly after: number; readonly limit: number },
+): Promise<readonly GrantOfKey[]> {
+  const found = isPrincipal(retiring) ? await resolvePrincipals([retiring]) : undefined;
+  if (found?.ok !== true) throw refuse("principal-invalid", { principal: retiring });
+  const grants = await listRetirableKmsGrants(core.metadata, { region, retiringKey: found.resolved[retiring] ?? retiring, ...page });
+  return grants.map(({ keyAccountId: accountId, ...grant }) => ({ keyArn: kmsKeyArn({ accountId, region, keyId: grant.keyId }), grant }));
 }
 
 /** Is there a grant on the key that covers the use, as of now? Rejects when the database cannot be reached. */

@@ -1,4 +1,5 @@
 /** What an account says about itself: its alias, its password policy, and how much of everything it has. */
+import { readJson } from "#std/json.ts";
 import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import type { IdentityKind } from "./identity-rows.ts";
@@ -40,7 +41,7 @@ export async function findAccountSettings(db: Database, accountId: string): Prom
   if (row === undefined) return undefined;
   return {
     alias: row.alias ?? undefined,
-    passwordPolicy: row.password_policy === null ? undefined : (JSON.parse(row.password_policy) as PasswordPolicy),
+    passwordPolicy: row.password_policy === null ? undefined : (readJson(row.password_policy) as PasswordPolicy),
     createdAt: row.created_at,
   };
 }

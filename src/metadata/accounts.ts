@@ -96,7 +96,10 @@ export async function accountExists(db: Database, accountId: string): Promise<bo
   return (await db.read.selectFrom("account").select("account_id").where("account_id", "=", accountId).executeTakeFirst()) !== undefined;
 }
 
-/** Stores the root key of an account in place of its earlier root keys, and moves the identity epoch. Makes the account known. */
+/**
+ * Stores the root key of an account in place of its earlier root keys, ends the temporary credentials that root asked for with those, and moves
+ * the identity epoch. Makes the account known.
+ */
 export async function putRootKey(
   db: Database,
   input: { readonly accessKeyId: string; readonly accountId: string; readonly secretSealed: string; readonly now: number },
@@ -109,6 +112,8 @@ export async function putRootKey(
       .values({ account_id: input.accountId, created_at: input.now })
       .onConflict((conflict) => conflict.doNothing())
       .execute();
+    // Who replaces a root key has lost it, or fears so: nothing that was made with it may live on.
+    await tx.deleteFrom("session").where("account_id", "=", input.accountId).where("identity_id", "is", null).execute();
     await tx.deleteFrom("access_key").where("account_id", "=", input.accountId).where("identity_id", "is", null).execute();
     await tx
       .insertInto("access_key")

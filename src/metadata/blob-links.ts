@@ -46,7 +46,7 @@ export function blobOf(row: LinkedBlobRow): Blob {
   };
 }
 
-/** The blobs among `digests` that the repository may read, by digest. */
+/** The blobs among `digests` that the repository may read and that can be referenced (which what is cold cannot), by digest. */
 export async function readableBlobs(
   db: Database,
   executor: Kysely<Schema>,
@@ -59,7 +59,7 @@ export async function readableBlobs(
     select b.blob_id, b.digest, b.size_bytes, b.storage_key, b.sealed_key, l.grace_until, ${sql.raw(referencedMediaType("l"))} as media_type
     from repository r
     join blob b on b.account_id = r.account_id and b.protection_domain = r.protection_domain
-      and ${db.dialect.textIn("b.digest", digests)} and b.state <> 'gone'
+      and ${db.dialect.textIn("b.digest", digests)} and b.state <> 'gone' and b.tier = 'standard'
     join blob_link l on l.repository_id = r.repository_id and l.blob_id = b.blob_id
     where r.repository_id = ${repositoryId}`.execute(executor);
   return new Map(rows.filter((row) => isReadable(row, now)).map((row) => [row.digest, blobOf(row)]));
@@ -70,7 +70,7 @@ const maxLockRounds = 3;
 
 /**
  * Locks blobs against garbage collection until the end of the transaction, shared and in the order of their digests;
- * condemned and unlinked ones are revived. Answers those that are live now; the others are gone.
+ * condemned and unlinked ones are revived. Answers those that are live and standard now; the others are gone, or cold and count as gone.
  */
 export async function lockBlobs(db: Database, tx: Transaction<Schema>, blobIds: readonly number[]): Promise<Set<number>> {
   let locked = new Set<number>();
@@ -95,6 +95,7 @@ export async function lockBlobs(db: Database, tx: Transaction<Schema>, blobIds: 
       .select("blob_id")
       .where(db.dialect.integerIn("blob_id", blobIds))
       .where("state", "=", "live")
+      .where("tier", "=", "standard")
       .orderBy("digest")
       .$call(db.dialect.lockForShare)
       .execute();

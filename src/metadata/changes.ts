@@ -1,3 +1,4 @@
+import { readJson } from "#std/json.ts";
 import { sql } from "kysely";
 import type { Transaction } from "kysely";
 import type { Database } from "./database.ts";
@@ -17,23 +18,45 @@ export type ChangeKind =
   | "repository-deleted"
   | "repository-restored"
   | "tag-mutability-set"
+  | "scan-on-push-set"
+  /** A repository is scanned at other times than before, because the registry's rules changed. */
+  | "scan-frequency-set"
+  | "scan-completed"
   | "resource-tags-put"
   | "resource-tags-deleted"
   | "repository-policy-put"
   | "repository-policy-deleted"
+  | "lifecycle-policy-put"
+  | "lifecycle-policy-deleted"
+  | "lifecycle-policy-executed"
+  | "lifecycle-preview-started"
   | "registry-policy-put"
   | "registry-policy-deleted"
+  | "registry-setting-put"
+  | "registry-setting-deleted"
+  | "creation-template-put"
+  | "creation-template-deleted"
+  | "pull-time-exclusion-put"
+  | "pull-time-exclusion-deleted"
   | "manifest-pushed"
+  /** At the destination of a replication: how it ended, and from where it came. */
+  | "manifest-replicated"
   | "manifest-deleted"
   | "manifest-restored"
   | "manifest-purged"
+  | "manifest-archived"
+  | "manifest-activating"
+  | "manifest-activated"
   | "tag-put"
   | "tag-deleted"
   | "tag-restored"
   | "tag-purged"
   | "blob-uploaded"
   | "blob-mounted"
-  | "blob-deleted";
+  | "blob-deleted"
+  | "pull-through-rule-put"
+  | "pull-through-rule-deleted"
+  | "pull-through";
 
 /** One entry of the change log. */
 export interface Change {
@@ -120,7 +143,8 @@ export async function listChanges(
   return rows.map(changeOf);
 }
 
-function parsePosition(position: string): { transactionId: number; changeId: number } {
+/** Takes a position apart. Throws RangeError for what no page gave out. */
+export function parsePosition(position: string): { transactionId: number; changeId: number } {
   const [transactionId, changeId, ...rest] = position.split(".").map(Number);
   if (!Number.isSafeInteger(transactionId) || !Number.isSafeInteger(changeId) || rest.length > 0) {
     throw new RangeError("not a position of the change log");
@@ -141,7 +165,7 @@ function changeOf(row: { [K in keyof ChangeTable]: K extends "change_id" | "tran
     requestId: row.request_id,
     kind: row.kind as ChangeKind,
     subject: row.subject,
-    ...(row.before === null ? {} : { before: JSON.parse(row.before) as unknown }),
-    ...(row.after === null ? {} : { after: JSON.parse(row.after) as unknown }),
+    ...(row.before === null ? {} : { before: readJson(row.before) }),
+    ...(row.after === null ? {} : { after: readJson(row.after) }),
   };
 }

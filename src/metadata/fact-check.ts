@@ -24,6 +24,7 @@ export interface BlobFact {
   /** The data keys of the stored copy; absent in the plain domain. */
   readonly sealedKey?: string;
   readonly state: "live" | "condemned" | "gone";
+  readonly tier: "standard" | "cold";
 }
 
 /** A manifest row as fsck sees it. */
@@ -37,6 +38,8 @@ export interface ManifestFact {
   readonly tombstoned: boolean;
   /** Digests that it references and that its repository does not link, or whose blob is gone: always empty in a sound database. */
   readonly unlinkedBlobs: readonly string[];
+  /** Digests that it references and that are in the cold tier although it is active: always empty in a sound database. */
+  readonly coldBlobs: readonly string[];
 }
 
 /** Counts everything; costs a pass over the indexes. */
@@ -64,7 +67,7 @@ export async function gcCounts(db: Database): Promise<GarbageCounts> {
 export async function listBlobsForFsck(db: Database, page: { readonly after?: number; readonly limit: number }): Promise<BlobFact[]> {
   const rows = await db.read
     .selectFrom("blob")
-    .select(["blob_id", "digest", "size_bytes", "storage_key", "state", "account_id", "protection_domain", "sealed_key"])
+    .select(["blob_id", "digest", "size_bytes", "storage_key", "state", "account_id", "protection_domain", "sealed_key", "tier"])
     .where("blob_id", ">", page.after ?? 0)
     .orderBy("blob_id")
     .limit(page.limit)
@@ -78,6 +81,7 @@ export async function listBlobsForFsck(db: Database, page: { readonly after?: nu
     protectionDomain: row.protection_domain,
     ...(row.sealed_key !== null && { sealedKey: row.sealed_key }),
     state: row.state,
+    tier: row.tier,
   }));
 }
 
@@ -94,16 +98,19 @@ export async function listManifestsForFsck(
     size_bytes: number;
     tombstoned: number;
     unlinked: string | null;
+    is_cold: number;
   }>`
     select m.manifest_id, m.repository_id, r.name, m.digest, m.size_bytes,
-      case when m.deleted_at is null and r.deleted_at is null then 0 else 1 end as tombstoned, mb.digest as unlinked
+      case when m.deleted_at is null and r.deleted_at is null then 0 else 1 end as tombstoned, mb.digest as unlinked,
+      case when mb.live = 1 and exists (select 1 from blob c where c.blob_id = mb.blob_id and c.tier = 'cold') then 1 else 0 end as is_cold
     from (select * from manifest where manifest_id > ${page.after ?? 0} order by manifest_id limit ${page.limit}) m
     join repository r on r.repository_id = m.repository_id
-    left join manifest_blob mb on mb.manifest_id = m.manifest_id and not exists (
+    left join manifest_blob mb on mb.manifest_id = m.manifest_id and (not exists (
       select 1 from blob_link l join blob b on b.blob_id = l.blob_id
       where l.repository_id = m.repository_id and l.blob_id = mb.blob_id and b.state <> 'gone')
+      or (mb.live = 1 and exists (select 1 from blob c where c.blob_id = mb.blob_id and c.tier = 'cold')))
     order by m.manifest_id, mb.digest`.execute(db.read);
-  const facts = new Map<number, ManifestFact & { readonly unlinkedBlobs: string[] }>();
+  const facts = new Map<number, ManifestFact & { readonly unlinkedBlobs: string[]; readonly coldBlobs: string[] }>();
   for (const row of rows) {
     const fact = facts.get(row.manifest_id) ?? {
       manifestId: row.manifest_id,
@@ -113,9 +120,10 @@ export async function listManifestsForFsck(
       sizeBytes: row.size_bytes,
       tombstoned: row.tombstoned === 1,
       unlinkedBlobs: [],
+      coldBlobs: [],
     };
     facts.set(row.manifest_id, fact);
-    if (row.unlinked !== null) fact.unlinkedBlobs.push(row.unlinked);
+    if (row.unlinked !== null) (row.is_cold === 1 ? fact.coldBlobs : fact.unlinkedBlobs).push(row.unlinked);
   }
   return [...facts.values()];
 }

@@ -40,10 +40,12 @@ export async function listExpiredUploads(db: Database, input: { readonly now: nu
   return [...uploads].map(([uploadId, segmentKeys]) => ({ uploadId, segmentKeys }));
 }
 
-/** Which of the upload ids have a session; segments of the others belong to nobody. */
+/** Which of the ids are those of upload sessions, or of copies that are being moved; segments of the others belong to nobody. */
 export async function knownUploads(db: Database, uploadIds: readonly string[]): Promise<Set<string>> {
-  const rows = await db.read.selectFrom("upload_session").select("upload_id").where(db.dialect.textIn("upload_id", uploadIds)).execute();
-  return new Set(rows.map((row) => row.upload_id));
+  const { rows } = await sql<{ id: string }>`
+    select upload_id as id from upload_session where ${db.dialect.textIn("upload_id", uploadIds)}
+    union all select move_id from blob_move where ${db.dialect.textIn("move_id", uploadIds)}`.execute(db.read);
+  return new Set(rows.map((row) => row.id));
 }
 
 /** Which of the storage keys have a blob row, gone ones included; stored copies under the others belong to nobody. */
@@ -292,7 +294,8 @@ export async function killBlobs(db: Database, input: { readonly condemnedBefore:
     );
     const gone = await tx
       .updateTable("blob")
-      .set({ state: "gone" })
+      // It has waited long enough: what still has a time in this state was replaced by another copy.
+      .set({ state: "gone", condemned_at: null })
       .where(isChosen)
       .where("state", "=", "condemned")
       .where(isUnreferenced)
@@ -307,16 +310,17 @@ export async function killBlobs(db: Database, input: { readonly condemnedBefore:
   });
 }
 
-/** One page of the stored copies to delete, from the first one after `after` on. */
+/** One page of the stored copies to delete, from the first one after `after` on; of those that had been condemned or replaced, what was by `condemnedBefore`. */
 export async function listGone(
   db: Database,
-  input: { readonly limit: number; readonly after?: number },
+  input: { readonly limit: number; readonly after?: number; readonly condemnedBefore?: number },
 ): Promise<{ readonly blobId: number; readonly storageKey: string }[]> {
   const rows = await db.read
     .selectFrom("blob")
     .select(["blob_id", "storage_key"])
     .where("state", "=", sql.lit("gone" as const))
     .where("blob_id", ">", input.after ?? 0)
+    .where((or) => or.or([or("condemned_at", "is", null), or("condemned_at", "<=", input.condemnedBefore ?? Number.MAX_SAFE_INTEGER)]))
     .orderBy("blob_id")
     .limit(input.limit)
     .execute();

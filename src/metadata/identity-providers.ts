@@ -1,4 +1,5 @@
 /** Identity providers: whose tokens an account takes as proof of who somebody is. */
+import { readJson } from "#std/json.ts";
 import type { Selectable } from "kysely";
 import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
@@ -101,7 +102,9 @@ export async function listIdentityProviders(db: Database, key: Omit<IdentityProv
 export type ProviderChange =
   | { readonly addClientId: string; readonly maxClientIds: number }
   | { readonly removeClientId: string }
-  | { readonly thumbprints: readonly string[] };
+  | { readonly thumbprints: readonly string[] }
+  /** Keys of its own; undefined: those that the issuer publishes. */
+  | { readonly jwks: OidcSettings["jwks"] | undefined };
 
 /** Changes a provider; `limit`: it has as many client ids as it may have. */
 export async function updateIdentityProvider(
@@ -132,6 +135,10 @@ export async function updateIdentityProvider(
 
 function changed(settings: OidcSettings, change: ProviderChange): OidcSettings | undefined {
   const { clientIds } = settings;
+  if ("jwks" in change) {
+    const { jwks: _former, ...others } = settings;
+    return change.jwks === undefined ? others : { ...others, jwks: change.jwks };
+  }
   if ("thumbprints" in change) return { ...settings, thumbprints: change.thumbprints };
   if ("removeClientId" in change) return { ...settings, clientIds: clientIds.filter((clientId) => clientId !== change.removeClientId) };
   if (clientIds.includes(change.addClientId)) return settings;
@@ -159,8 +166,8 @@ function providerOf(row: Selectable<IdentityProviderTable>): IdentityProvider {
     accountId: row.account_id,
     kind: "oidc",
     name: row.name,
-    settings: JSON.parse(row.settings) as OidcSettings,
-    tags: JSON.parse(row.tags) as Record<string, string>,
+    settings: readJson(row.settings) as OidcSettings,
+    tags: readJson(row.tags) as Record<string, string>,
     createdAt: row.created_at,
   };
 }

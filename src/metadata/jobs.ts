@@ -1,3 +1,4 @@
+import { readJson } from "#std/json.ts";
 import { sql } from "kysely";
 import type { Transaction } from "kysely";
 import type { Database } from "./database.ts";
@@ -35,8 +36,8 @@ export interface NewJob {
 const maxErrorLength = 2_000;
 const deadJobsPage = 100;
 
-/** Adds a job inside the transaction that makes it necessary. */
-async function insertJob(tx: Transaction<Schema>, job: NewJob): Promise<boolean> {
+/** Adds a job inside the transaction that makes it necessary. False: one with the same dedupe key was waiting. */
+export async function insertJob(tx: Transaction<Schema>, job: NewJob): Promise<boolean> {
   const row = await tx
     .insertInto("job")
     .values({
@@ -83,7 +84,7 @@ export async function claimJob(
       .where("job_id", "=", due.job_id)
       .returning(["job_id", "kind", "payload", "attempts"])
       .executeTakeFirstOrThrow();
-    return { jobId: row.job_id, kind: row.kind, payload: JSON.parse(row.payload) as unknown, attempt: row.attempts, leaseUntil };
+    return { jobId: row.job_id, kind: row.kind, payload: readJson(row.payload), attempt: row.attempts, leaseUntil };
   });
 }
 
@@ -101,6 +102,19 @@ export async function renewJob(
       .where("state", "=", "running")
       .executeTakeFirst();
     return result.numUpdatedRows > 0n;
+  });
+}
+
+/** Ends every claim: whoever held one is known to be dead. The jobs are due at `now`, and the lost attempts count. Answers how many they were. */
+export async function releaseJobs(db: Database, { now }: { readonly now: number }): Promise<number> {
+  return db.transaction(async (tx) => {
+    const result = await tx
+      .updateTable("job")
+      .set({ due_at: now })
+      .where("state", "=", sql.lit("running" as const))
+      .where("due_at", ">", now)
+      .executeTakeFirst();
+    return Number(result.numUpdatedRows);
   });
 }
 
@@ -173,7 +187,7 @@ export async function listDeadJobs(db: Database, page: { readonly after?: number
   return rows.map((row) => ({
     jobId: row.job_id,
     kind: row.kind,
-    payload: JSON.parse(row.payload) as unknown,
+    payload: readJson(row.payload),
     attempts: row.attempts,
     error: row.last_error ?? "",
   }));

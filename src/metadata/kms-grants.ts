@@ -1,4 +1,5 @@
 /** Grants: permissions to use one key that stand beside its policy. */
+import { readJson } from "#std/json.ts";
 import type { Selectable } from "kysely";
 import type { Database } from "./database.ts";
 import { lockKmsKey } from "./kms-keys.ts";
@@ -127,6 +128,28 @@ export async function listKmsGrants(
   return rows.map(grantOf);
 }
 
+/**
+ * A page of the grants that somebody may retire, of all keys of a region, in the order they were made. `retiringKey` as in
+ * {@link KmsGrant.retiringKey}; each with the account of its key.
+ */
+export async function listRetirableKmsGrants(
+  db: Database,
+  input: { readonly region: string; readonly retiringKey: string; readonly after: number; readonly limit: number },
+): Promise<readonly (KmsGrant & { readonly keyAccountId: string })[]> {
+  const rows = await db.read
+    .selectFrom("kms_grant as g")
+    .innerJoin("kms_key as k", "k.key_id", "g.key_id")
+    .selectAll("g")
+    .select("k.account_id as key_account_id")
+    .where("g.retiring_key", "=", input.retiringKey)
+    .where("k.region", "=", input.region)
+    .where("g.grant_row_id", ">", input.after)
+    .orderBy("g.grant_row_id")
+    .limit(input.limit)
+    .execute();
+  return rows.map((row) => ({ ...grantOf(row), keyAccountId: row.key_account_id }));
+}
+
 /** Removes a grant of a key. False when there is none. */
 export async function deleteKmsGrant(db: Database, input: { readonly keyId: string; readonly grantId: string }): Promise<boolean> {
   return db.transaction(async (tx) => {
@@ -152,8 +175,8 @@ function grantOf(row: Selectable<KmsGrantTable>): KmsGrant {
     retiring: row.retiring ?? undefined,
     retiringKey: row.retiring_key ?? undefined,
     issuingAccount: row.issuing_account,
-    operations: JSON.parse(row.operations) as string[],
-    constraint: kind === null || context === null ? undefined : { kind, context: JSON.parse(context) as Record<string, string> },
+    operations: readJson(row.operations) as string[],
+    constraint: kind === null || context === null ? undefined : { kind, context: readJson(context) as Record<string, string> },
     createdAt: row.created_at,
   };
 }

@@ -1,4 +1,5 @@
 /** Keys of the key management service: their settings, states and policies. Their secrets are in `kms-materials.ts`. */
+import { readJson } from "#std/json.ts";
 import type { Selectable, Transaction } from "kysely";
 import type { Database } from "./database.ts";
 import { preparedStatement } from "./prepared.ts";
@@ -97,7 +98,7 @@ export async function findKeyForDecision(db: Database, key: KmsScope & { readonl
   if (row === undefined) return undefined;
   const tags = await db.prepared.all<{ readonly key: string; readonly value: string }>(findTags, [key.keyId]);
   return {
-    policy: { document: row.policy, principals: JSON.parse(row.policy_principals) as Record<string, string> },
+    policy: { document: row.policy, principals: readJson(row.policy_principals) as Record<string, string> },
     tags: Object.fromEntries(tags.map((tag) => [tag.key, tag.value])),
   };
 }

@@ -1,3 +1,4 @@
+import { readJson } from "#std/json.ts";
 import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import { findIdentityIn } from "./identity-rows.ts";
@@ -91,16 +92,30 @@ export async function findMachineByToken(
           name,
           path,
           trustDocument,
-          trustPrincipals: JSON.parse(row.trust_principals ?? "{}") as Record<string, string>,
+          trustPrincipals: readJson(row.trust_principals ?? "{}") as Record<string, string>,
         }
       : undefined,
   };
 }
 
-/** Notes that a machine fetched credentials. */
-export async function noteMachineUse(db: Database, input: { readonly machineId: string; readonly now: number }): Promise<void> {
-  await db.transaction(async (tx) => {
-    await tx.updateTable("machine").set({ last_used_at: input.now }).where("machine_id", "=", input.machineId).execute();
+/**
+ * Notes that a machine fetched the credentials of that access key. False when its enrolment has ended meanwhile; then the session, which
+ * the revocation could not know of, is gone too.
+ */
+export async function noteMachineUse(
+  db: Database,
+  input: { readonly machineId: string; readonly accessKeyId: string; readonly now: number },
+): Promise<boolean> {
+  return db.transaction(async (tx) => {
+    const noted = await tx
+      .updateTable("machine")
+      .set({ last_used_at: input.now })
+      .where("machine_id", "=", input.machineId)
+      .returning("machine_id")
+      .execute();
+    if (noted.length > 0) return true;
+    await tx.deleteFrom("session").where("access_key_id", "=", input.accessKeyId).execute();
+    return false;
   });
 }
 

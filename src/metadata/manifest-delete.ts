@@ -10,9 +10,11 @@ import type { RepositoryKey } from "./repositories.ts";
 import type { Schema } from "./schema.ts";
 
 /** How far a delete reaches. */
-interface DeleteReach {
+export interface DeleteReach {
   /** Also delete what has it as its subject, and what has that, and so on. */
   readonly withReferrers: boolean;
+  /** With `withReferrers`: they are only remembered as those that must follow. The caller sees to it. */
+  readonly referrersFollow?: true;
   /** How long links are promised for; tells a promise made after the push from an older one. */
   readonly linkGraceMs: number;
 }
@@ -57,9 +59,11 @@ export type DeleteTagOutcome =
   | { readonly outcome: "tag-digest-mismatch" }
   | { readonly outcome: "referenced"; readonly digest: string; readonly parents: readonly string[] };
 
-interface Doomed {
+/** A live manifest that is to go. */
+export interface Doomed {
   readonly manifest_id: number;
   readonly digest: string;
+  readonly subject_digest: string | null;
 }
 
 /**
@@ -74,7 +78,7 @@ export async function deleteManifest(db: Database, input: DeleteManifest): Promi
     const { repositoryId } = repository;
     const manifest = await tx
       .selectFrom("manifest")
-      .select(["manifest_id", "digest"])
+      .select(["manifest_id", "digest", "subject_digest"])
       .where("repository_id", "=", repositoryId)
       .where("digest", "=", digest)
       .where("deleted_at", "is", null)
@@ -82,9 +86,9 @@ export async function deleteManifest(db: Database, input: DeleteManifest): Promi
     if (manifest === undefined) return { outcome: "not-found" };
     const parents = await listManifestParents(db, repositoryId, digest, tx);
     if (parents.length > 0) return { outcome: "referenced", parents };
-    const { tags, referrers, changes } = await tombstone(db, tx, repositoryId, manifest, input, author.now);
+    const { tags, referrers, changes } = await tombstone(db, tx, repositoryId, [manifest], input, author.now);
     await appendChanges(tx, repository, author, changes);
-    return { outcome: "deleted", digest, tags, referrers };
+    return { outcome: "deleted", digest, tags: tags.get(manifest.manifest_id) ?? [], referrers };
   });
 }
 
@@ -98,7 +102,7 @@ export async function deleteTag(db: Database, input: DeleteTag): Promise<DeleteT
     const row = await tx
       .selectFrom("tag as t")
       .innerJoin("manifest as m", "m.manifest_id", "t.manifest_id")
-      .select(["t.tag_id", "m.manifest_id", "m.digest", "m.tag_count"])
+      .select(["t.tag_id", "m.manifest_id", "m.digest", "m.tag_count", "m.subject_digest"])
       .where("t.repository_id", "=", repositoryId)
       .where("t.name", "=", tag)
       .where("t.deleted_at", "is", null)
@@ -109,7 +113,7 @@ export async function deleteTag(db: Database, input: DeleteTag): Promise<DeleteT
     if (input.lastTagDeletesManifest && row.tag_count === 1) {
       const parents = await listManifestParents(db, repositoryId, digest, tx);
       if (parents.length > 0) return { outcome: "referenced", digest, parents };
-      const { changes } = await tombstone(db, tx, repositoryId, row, input, author.now);
+      const { changes } = await tombstone(db, tx, repositoryId, [row], input, author.now);
       await appendChanges(tx, repository, author, changes);
       return { outcome: "deleted", digest, manifestDeleted: true };
     }
@@ -119,22 +123,34 @@ export async function deleteTag(db: Database, input: DeleteTag): Promise<DeleteT
       .set({ tag_count: sql`tag_count - 1` })
       .where("manifest_id", "=", row.manifest_id)
       .execute();
-    await appendChanges(tx, repository, author, [{ kind: "tag-deleted", subject: tag, before: { digest } }]);
+    await appendChanges(tx, repository, author, [{ kind: "tag-deleted", subject: tag, before: { digest, ...kindOf(row) } }]);
     return { outcome: "deleted", digest, manifestDeleted: false };
   });
 }
 
-/** Tombstones the manifest, its tags and, if asked, its referrers, all with one deletion time so that they can come back together. */
-async function tombstone(
+/** What was tombstoned. */
+interface Tombstoned {
+  /** The tags of each manifest that lost any, in byte order. */
+  readonly tags: ReadonlyMap<number, readonly string[]>;
+  /** Digests of the referrers that went along. */
+  readonly referrers: readonly string[];
+  readonly changes: NewChange[];
+}
+
+/**
+ * Tombstones manifests, their tags and, if asked, their referrers, all with one deletion time so that they can come back together. Called under
+ * the repository's exclusive lock, when no index forbids it.
+ */
+export async function tombstone(
   db: Database,
   tx: Transaction<Schema>,
   repositoryId: number,
-  manifest: Doomed,
-  { withReferrers, linkGraceMs }: DeleteReach,
+  manifests: readonly Doomed[],
+  { withReferrers, referrersFollow, linkGraceMs }: DeleteReach,
   now: number,
-): Promise<{ readonly tags: string[]; readonly referrers: string[]; readonly changes: NewChange[] }> {
-  const referrers = withReferrers ? await collectReferrers(db, tx, repositoryId, manifest) : [];
-  const doomed = new Map([manifest, ...referrers].map((row) => [row.manifest_id, row.digest]));
+): Promise<Tombstoned> {
+  const referrers = withReferrers && referrersFollow !== true ? await collectReferrers(db, tx, repositoryId, manifests) : [];
+  const doomed = new Map([...manifests, ...referrers].map((row) => [row.manifest_id, row]));
   const ids = [...doomed.keys()];
   const tags = await tx
     .updateTable("tag")
@@ -147,32 +163,53 @@ async function tombstone(
   await tx.updateTable("manifest_blob").set({ live: 0 }).where(db.dialect.integerIn("manifest_id", ids)).execute();
   await tx.updateTable("manifest_child").set({ live: 0 }).where(db.dialect.integerIn("manifest_id", ids)).execute();
   await endGrace(db, tx, repositoryId, ids, linkGraceMs);
+  const digests = [...doomed.values()].map((row) => row.digest);
+  await markOrphans(db, tx, repositoryId, digests, withReferrers);
   await tx
     .updateTable("repository_usage")
     .set({ manifest_count: sql`manifest_count - ${ids.length}` })
     .where("repository_id", "=", repositoryId)
     .execute();
+  const tagsOf = new Map<number, string[]>();
+  for (const { name, manifest_id: id } of tags) {
+    const names = tagsOf.get(id);
+    if (names === undefined) tagsOf.set(id, [name]);
+    else names.push(name);
+  }
+  for (const names of tagsOf.values()) names.sort();
   return {
-    tags: tags
-      .filter((tag) => tag.manifest_id === manifest.manifest_id)
-      .map((tag) => tag.name)
-      .toSorted(),
+    tags: tagsOf,
     referrers: referrers.map((row) => row.digest),
-    changes: [
-      ...tags.map((tag): NewChange => ({ kind: "tag-deleted", subject: tag.name, before: { digest: doomed.get(tag.manifest_id) } })),
-      ...ids.map((id): NewChange => ({ kind: "manifest-deleted", subject: doomed.get(id) ?? "", before: { manifestId: id } })),
-    ],
+    // Of each manifest its tags, then itself: the order in which they are told of.
+    changes: [...doomed.values()].flatMap((row): NewChange[] => {
+      const { manifest_id: manifestId, digest } = row;
+      const names = tagsOf.get(manifestId) ?? [];
+      return [
+        ...names.map((name): NewChange => ({ kind: "tag-deleted", subject: name, before: { digest, ...kindOf(row) } })),
+        { kind: "manifest-deleted", subject: digest, before: { manifestId, ...kindOf(row), tags: names.length } },
+      ];
+    }),
   };
 }
 
-/** The live referrers of a manifest, and theirs, level by level. What a live index names as a child stays, with all behind it. */
-async function collectReferrers(db: Database, tx: Transaction<Schema>, repositoryId: number, manifest: Doomed): Promise<Doomed[]> {
+function kindOf({ subject_digest: subjectDigest }: Pick<Doomed, "subject_digest">): { readonly isReferrer?: true } {
+  return subjectDigest === null ? {} : { isReferrer: true };
+}
+
+/** The live referrers of manifests, and theirs, level by level. What a live index names as a child stays, with all behind it. */
+async function collectReferrers(
+  db: Database,
+  tx: Transaction<Schema>,
+  repositoryId: number,
+  manifests: readonly Doomed[],
+): Promise<Doomed[]> {
   const found = new Map<number, Doomed>();
-  let level: readonly Doomed[] = [manifest];
+  const known = new Set(manifests.map((row) => row.manifest_id));
+  let level: readonly Doomed[] = manifests;
   while (level.length > 0) {
     const digests = level.map((row) => row.digest);
     const { rows } = await sql<Doomed>`
-      select m.manifest_id, m.digest from manifest m
+      select m.manifest_id, m.digest, m.subject_digest from manifest m
       where m.repository_id = ${repositoryId} and ${db.dialect.textIn("m.subject_digest", digests)} and m.subject_digest is not null
         and m.deleted_at is null
         and not exists (select 1 from manifest_child c where c.repository_id = ${repositoryId} and c.digest = m.digest and c.live = 1)`.execute(
@@ -181,9 +218,27 @@ async function collectReferrers(db: Database, tx: Transaction<Schema>, repositor
     // Sorted here: asked for the order, SQLite walks all digests of the repository instead of the subject's referrers.
     // Digests cannot form a circle, but nothing here depends on that.
     level = rows
-      .filter((row) => row.manifest_id !== manifest.manifest_id && !found.has(row.manifest_id))
+      .filter((row) => !known.has(row.manifest_id) && !found.has(row.manifest_id))
       .toSorted((a, b) => (a.digest < b.digest ? -1 : 1));
     for (const row of level) found.set(row.manifest_id, row);
   }
   return [...found.values()];
+}
+
+/**
+ * Remembers of the referrers that are left whether they would have gone with their subjects, had no index held them: lifecycle policies
+ * let those follow later. Referrers of what is deleted without its referrers are on their own.
+ */
+async function markOrphans(
+  db: Database,
+  tx: Transaction<Schema>,
+  repositoryId: number,
+  subjects: readonly string[],
+  withReferrers: boolean,
+): Promise<void> {
+  const left = sql`select m.manifest_id from manifest m
+    where m.repository_id = ${repositoryId} and ${db.dialect.textIn("m.subject_digest", subjects)} and m.subject_digest is not null
+      and m.deleted_at is null`;
+  if (withReferrers) await sql`insert into orphaned_referrer (manifest_id) ${left} on conflict do nothing`.execute(tx);
+  else await sql`delete from orphaned_referrer where manifest_id in (${left})`.execute(tx);
 }

@@ -2,12 +2,15 @@ import { sql } from "kysely";
 import type { Kysely, RawBuilder } from "kysely";
 import type { Database } from "./database.ts";
 import { manifestColumns, manifestOf } from "./manifest-rows.ts";
-import type { Manifest, ManifestFacts, TaggedManifest } from "./manifest-rows.ts";
+import type { Manifest, ManifestFacts, ManifestStatus, TaggedManifest } from "./manifest-rows.ts";
 import { preparedStatement } from "./prepared.ts";
 import type { Schema } from "./schema.ts";
 
 /** Which manifests a listing shows. */
 export type TagStatus = "ANY" | "TAGGED" | "UNTAGGED";
+
+/** Which storage class a listing shows. */
+export type StatusFilter = ManifestStatus | "ANY";
 
 /** Names a manifest by digest or by tag; with both, the digest counts and the caller compares the tags. */
 export interface ManifestSelector {
@@ -22,9 +25,13 @@ export interface ManifestTag {
   readonly tag?: string;
 }
 
+/** Whether there is anything to hide is asked once; only then is the manifest of each tag looked at. */
 const listTagNames = preparedStatement(
   "list_tags",
-  "select name from tag where repository_id = ?1 and deleted_at is null and name > ?2 order by name limit ?3",
+  `select name from tag where repository_id = ?1 and deleted_at is null and name > ?2
+     and (not exists (select 1 from manifest i where i.repository_id = ?1 and i.status <> 'ACTIVE' and i.status in ('ARCHIVED', 'ACTIVATING'))
+       or exists (select 1 from manifest m where m.manifest_id = tag.manifest_id and m.status = 'ACTIVE'))
+   order by name limit ?3`,
 );
 
 /** A refusal names parents; more than this help nobody. */
@@ -37,7 +44,15 @@ const statusConditions: Readonly<Record<TagStatus, RawBuilder<boolean>>> = {
   UNTAGGED: sql<boolean>`m.tag_count = 0`,
 };
 
-/** One page of live tags in byte order, from the first one after `after` on. */
+/** Also literal; one storage class is the beginning of an index range. */
+const classConditions: Readonly<Record<StatusFilter, RawBuilder<boolean>>> = {
+  ANY: sql<boolean>`1 = 1`,
+  ACTIVE: sql<boolean>`m.status = 'ACTIVE'`,
+  ARCHIVED: sql<boolean>`m.status = 'ARCHIVED'`,
+  ACTIVATING: sql<boolean>`m.status = 'ACTIVATING'`,
+};
+
+/** One page of live tags on manifests that can be pulled, in byte order, from the first one after `after` on. */
 export async function listTags(
   db: Database,
   repositoryId: number,
@@ -51,13 +66,13 @@ export async function listTags(
 export async function listManifests(
   db: Database,
   repositoryId: number,
-  page: { readonly tagStatus: TagStatus; readonly after?: number; readonly limit: number },
+  page: { readonly tagStatus: TagStatus; readonly status?: StatusFilter; readonly after?: number; readonly limit: number },
 ): Promise<TaggedManifest[]> {
   const { rows } = await sql<TaggedRow>`
     select ${sql.raw(manifestColumns)}, t.name as tag
     from (select * from manifest m
       where m.repository_id = ${repositoryId} and m.deleted_at is null and ${statusConditions[page.tagStatus]}
-        and m.manifest_id > ${page.after ?? 0}
+        and ${classConditions[page.status ?? "ANY"]} and m.manifest_id > ${page.after ?? 0}
       order by m.manifest_id limit ${page.limit}) m
     left join tag t on t.manifest_id = m.manifest_id and t.deleted_at is null
     order by m.manifest_id, t.name`.execute(db.read);
@@ -73,6 +88,7 @@ export async function listManifestTags(
   repositoryId: number,
   page: {
     readonly tagStatus: TagStatus;
+    readonly status?: StatusFilter;
     readonly after?: { readonly manifestId: number; readonly tag: string };
     readonly limit: number;
   },
@@ -83,7 +99,7 @@ export async function listManifestTags(
     from manifest m
     left join tag t on t.manifest_id = m.manifest_id and t.deleted_at is null
     where m.repository_id = ${repositoryId} and m.deleted_at is null and ${statusConditions[page.tagStatus]}
-      and m.manifest_id >= ${manifestId} and (m.manifest_id > ${manifestId} or t.name > ${tag})
+      and ${classConditions[page.status ?? "ANY"]} and m.manifest_id >= ${manifestId} and (m.manifest_id > ${manifestId} or t.name > ${tag})
     order by m.manifest_id, t.name limit ${page.limit}`.execute(db.read);
   return rows.map((row) => ({ manifestId: row.manifest_id, digest: row.digest, ...(row.tag === null ? {} : { tag: row.tag }) }));
 }
@@ -122,18 +138,18 @@ export async function listReferrers(
   db: Database,
   repositoryId: number,
   subjectDigest: string,
-  page: { readonly artifactTypes?: readonly string[]; readonly after?: string; readonly limit: number },
+  page: { readonly artifactTypes?: readonly string[]; readonly status?: StatusFilter; readonly after?: string; readonly limit: number },
 ): Promise<Manifest[]> {
   const ofType = page.artifactTypes === undefined ? sql<boolean>`1 = 1` : db.dialect.textIn("m.artifact_type", page.artifactTypes);
   const { rows } = await sql<ManifestFacts>`
     select ${sql.raw(manifestColumns)} from manifest m
     where m.repository_id = ${repositoryId} and m.subject_digest = ${subjectDigest} and m.deleted_at is null
-      and m.digest > ${page.after ?? ""} and ${ofType}
+      and m.digest > ${page.after ?? ""} and ${ofType} and ${classConditions[page.status ?? "ANY"]}
     order by m.digest limit ${page.limit}`.execute(db.read);
   return rows.map(manifestOf);
 }
 
-/** Digests of the live indexes that name the digest as a child, in the order of their pushes; at most 100. */
+/** Digests of the live indexes outside the archive that name the digest as a child, in the order of their pushes; at most 100. */
 export async function listManifestParents(
   db: Database,
   repositoryId: number,

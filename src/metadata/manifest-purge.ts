@@ -3,6 +3,7 @@ import { sql } from "kysely";
 import type { Transaction } from "kysely";
 import type { Database } from "./database.ts";
 import type { Schema } from "./schema.ts";
+import { checkTiers } from "./storage-class-tier.ts";
 
 /**
  * Removes locked manifests with everything that hangs on them. Links that only they held get a grace of 0, so that
@@ -30,9 +31,12 @@ export async function removeManifests(db: Database, tx: Transaction<Schema>, man
       .$call(db.dialect.lockForUpdate)
       .execute();
   }
+  // What they kept in the standard tier may go to the archive with the manifests that are left.
+  await checkTiers(db, tx, manifestIds);
   await tx.deleteFrom("manifest_blob").where(db.dialect.integerIn("manifest_id", manifestIds)).execute();
   await tx.deleteFrom("manifest_child").where(db.dialect.integerIn("manifest_id", manifestIds)).execute();
   await tx.deleteFrom("manifest_bytes").where(db.dialect.integerIn("manifest_id", manifestIds)).execute();
+  await tx.deleteFrom("follow_up").where(db.dialect.integerIn("manifest_id", manifestIds)).execute();
   await tx.deleteFrom("tag").where(db.dialect.integerIn("manifest_id", manifestIds)).execute();
   await tx.deleteFrom("manifest").where(db.dialect.integerIn("manifest_id", manifestIds)).execute();
   for (const [repositoryId, blobIds] of byRepository) {

@@ -6,11 +6,17 @@ import type { Blob } from "./blobs.ts";
 import { appendChanges } from "./changes.ts";
 import type { Author, NewChange } from "./changes.ts";
 import type { Database } from "./database.ts";
+import { beginFollowUps, failedFollowUps, neededFollowUps } from "./follow-ups.ts";
+import type { PushFollowUp } from "./follow-ups.ts";
+import { insertJob } from "./jobs.ts";
+import type { NewJob } from "./jobs.ts";
+import { settleContentSizes } from "./index-sizes.ts";
 import { manifestOf } from "./manifest-rows.ts";
 import type { Manifest } from "./manifest-rows.ts";
 import { lockRepository } from "./repositories.ts";
 import type { Repository, RepositoryKey } from "./repositories.ts";
 import type { ManifestRow, Schema } from "./schema.ts";
+import { activationOf, markActive, typesOf } from "./storage-class.ts";
 import { countTags, isImmutableTag, putTags } from "./tag-rows.ts";
 
 /** A blob or child as a manifest names it. */
@@ -39,14 +45,25 @@ export interface PutManifest {
   /** Config and layers; of an index the database computes it from the children it has. */
   readonly contentSizeBytes: number;
   readonly tags: readonly string[];
+  /** Present for a copy of what another registry holds: the versions of its tags. A tag that is newer here, or immutable, stays where it is. */
+  readonly tagVersions?: ReadonlyMap<string, number> | undefined;
+  /** Present for what a pull-through cache rule fetched: when the upstream was asked. A tag that was pushed here, or is immutable, stays where it is. */
+  readonly upstreamSeenAt?: number | undefined;
   readonly allowMissingChildren: boolean;
   /** Pushing what is there already: OCI accepts it, ECR refuses it. */
   readonly whenSame: "accept" | "refuse";
   readonly maxManifests: number;
   readonly maxTagsPerManifest: number;
-  /** Recorded on a new manifest when the repository scans on push. */
-  readonly scanFailure?: string;
+  /** What is to be done with it afterwards, as far as this push turns out to need it. */
+  readonly followUps?: readonly PushFollowUp[];
+  readonly alongside?: PutAlongside | undefined;
   readonly author: Author;
+}
+
+/** What belongs to a push and is written with it, also where nothing changes: entries of the change log, and jobs. */
+export interface PutAlongside {
+  readonly changes: readonly NewChange[];
+  readonly jobs: readonly NewJob[];
 }
 
 /** A tag that was on another manifest before. */
@@ -101,11 +118,18 @@ const insertChunk = 500;
 /**
  * Stores a manifest and puts tags on it, all or nothing. Every blob must be readable in the repository, every child a
  * live manifest of it (unless allowed to be missing), and each of the size that its descriptors state. A tag that is already on the same digest never violates
- * immutability. Pushing again what is there changes nothing.
+ * immutability. Pushing again what is there changes nothing, unless it is
+ * archived: then it is active again.
  */
 export async function putManifest(db: Database, input: PutManifest): Promise<PutManifestOutcome> {
   try {
-    return await db.transaction((tx) => putInTransaction(db, tx, input));
+    return await db.transaction(async (tx) => {
+      const outcome = await putInTransaction(db, tx, input);
+      if (outcome.outcome !== "stored" || input.alongside === undefined) return outcome;
+      for (const job of input.alongside.jobs) await insertJob(tx, job);
+      await appendChanges(tx, outcome.repository, input.author, input.alongside.changes);
+      return outcome;
+    });
   } catch (error) {
     if (error instanceof Refused) return error.refusal;
     throw error;
@@ -119,34 +143,59 @@ async function putInTransaction(db: Database, tx: Transaction<Schema>, input: Pu
   if (!isPlain && input.sealed?.repositoryId !== repository.repositoryId)
     throw new Refused({ outcome: "unsealed", repositoryId: repository.repositoryId });
   const known = await findLive(tx, repository.repositoryId, input.digest);
-  if (known !== undefined && (await isSame(db, tx, repository.repositoryId, known.manifest_id, input.tags))) {
+  const isCopy = (input.tagVersions ?? input.upstreamSeenAt) !== undefined && input.tags.length > 0;
+  if (known?.status === "ACTIVE" && !isCopy && (await isSame(db, tx, repository.repositoryId, known.manifest_id, input.tags))) {
     if (input.whenSame === "refuse") throw new Refused({ outcome: "same" });
+    await beginFollowUps(tx, known.manifest_id, await failedFollowUps(tx, known.manifest_id, input.followUps ?? []), input.author.now);
     return { outcome: "stored", repository, manifest: manifestOf(known), created: false, movedTags: [] };
   }
   const inserted = known === undefined ? await insertManifest(db, tx, repository, input) : undefined;
   // A push of the same digest at the same time was faster: it has checked the same blobs, and its manifest is as good.
-  const row = inserted ?? known ?? (await findLive(tx, repository.repositoryId, input.digest));
+  const found = inserted ?? known ?? (await findLive(tx, repository.repositoryId, input.digest));
+  // What is pushed again is out of the archive at once, as soon as the client has brought what is not at hand.
+  const activated = found === undefined || found.status === "ACTIVE" ? undefined : await activatePushed(db, tx, repository, input, found);
+  let row = activated ?? found;
   assert(row !== undefined, "under the repository's shared lock no manifest disappears");
-  const placed = await putTags(db, tx, repository.repositoryId, row.manifest_id, input.tags, input.author.now, (tag) => {
-    if (isImmutableTag(repository, tag)) throw new Refused({ outcome: "tag-immutable", tag });
-  });
+  const mayMove = (tag: string): boolean => {
+    if (!isImmutableTag(repository, tag)) return true;
+    if (isCopy) return false;
+    throw new Refused({ outcome: "tag-immutable", tag });
+  };
+  const { repositoryId } = repository;
+  const { tags, author, tagVersions, upstreamSeenAt } = input;
+  const placed = await putTags(db, tx, repositoryId, row.manifest_id, tags, author.now, mayMove, tagVersions, upstreamSeenAt);
   const tagCount = await countTags(tx, placed.deltas, row.manifest_id);
   if (placed.changed.length > 0 && tagCount > input.maxTagsPerManifest) throw new Refused({ outcome: "limit", which: "tags-per-manifest" });
-  if (inserted !== undefined) await countManifest(tx, repository.repositoryId, input.maxManifests);
+  if (inserted !== undefined) {
+    await countManifest(tx, repository.repositoryId, input.maxManifests);
+    row = await settleContentSizes(db, tx, inserted, input.kind === "index" && input.allowMissingChildren);
+  }
+  // What somebody has pushed here too is theirs from now on.
+  if (row.is_copy === 1 && input.tagVersions === undefined)
+    await tx.updateTable("manifest").set({ is_copy: 0 }).where("manifest_id", "=", row.manifest_id).execute();
+  const copied = input.tagVersions === undefined ? {} : { replicated: true };
   const changes: NewChange[] = placed.changed.map(({ tag, fromDigest }) => ({
     kind: "tag-put",
     subject: tag,
     ...(fromDigest === undefined ? {} : { before: { digest: fromDigest } }),
-    after: { digest: input.digest },
+    after: { digest: input.digest, ...typesOf(row), ...copied },
   }));
   if (inserted !== undefined) {
     changes.unshift({
       kind: "manifest-pushed",
       subject: input.digest,
-      after: { mediaType: input.mediaType, sizeBytes: input.bytes.length },
+      after: { ...typesOf(row), sizeBytes: input.bytes.length, tags: placed.changed.length, ...copied },
     });
   }
+  if (activated !== undefined) changes.unshift(activationOf(activated, "push"));
   await appendChanges(tx, repository, input.author, changes);
+  const push = {
+    isNew: inserted !== undefined || activated !== undefined,
+    isChanged: changes.length > 0,
+    scansOnPush: repository.scanOnPush,
+  };
+  const failed = push.isNew ? [] : await failedFollowUps(tx, row.manifest_id, input.followUps ?? []);
+  await beginFollowUps(tx, row.manifest_id, [...failed, ...neededFollowUps(input.followUps ?? [], push)], input.author.now);
   const movedTags = placed.changed.flatMap(({ tag, fromDigest }) => (fromDigest === undefined ? [] : [{ tag, fromDigest }]));
   return { outcome: "stored", repository, manifest: manifestOf(row), created: inserted !== undefined, movedTags };
 }
@@ -159,6 +208,20 @@ async function findLive(tx: Transaction<Schema>, repositoryId: number, digest: s
     .where("digest", "=", digest)
     .where("deleted_at", "is", null)
     .executeTakeFirst();
+}
+
+/** Everything that a new manifest needs is needed again. Undefined: another push was faster, and the manifest is as good. */
+async function activatePushed(
+  db: Database,
+  tx: Transaction<Schema>,
+  repository: Repository,
+  input: PutManifest,
+  { manifest_id: manifestId }: ManifestRow,
+): Promise<ManifestRow | undefined> {
+  const blobs = distinctBlobs(input);
+  await lockReferencedBlobs(db, tx, repository.repositoryId, [...blobs.keys()], input.author.now);
+  await checkChildren(db, tx, repository.repositoryId, input.children, input.allowMissingChildren);
+  return markActive(tx, manifestId, input.author.now);
 }
 
 /** Whether all the tags are on the manifest already. */
@@ -208,7 +271,7 @@ async function insertManifest(
       subject_digest: input.subjectDigest ?? null,
       annotations: input.annotations === undefined ? null : JSON.stringify(input.annotations),
       pushed_at: input.author.now,
-      scan_failure: repository.scanOnPush ? (input.scanFailure ?? null) : null,
+      is_copy: input.tagVersions === undefined ? 0 : 1,
       deleted_at: null,
     })
     .onConflict((conflict) => conflict.columns(["repository_id", "digest"]).where("deleted_at", "is", null).doNothing())
@@ -307,6 +370,7 @@ async function checkChildren(
     .where("repository_id", "=", repositoryId)
     .where(db.dialect.textIn("digest", digests))
     .where("deleted_at", "is", null)
+    .where("status", "=", "ACTIVE")
     .execute();
   const present = new Map(rows.map((row) => [row.digest, { sizeBytes: row.size_bytes }]));
   const missing = digests.filter((digest) => !present.has(digest));

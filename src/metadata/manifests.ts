@@ -2,18 +2,18 @@
 import type { Reference } from "#oci/reference.ts";
 import type { Database } from "./database.ts";
 import { manifestColumns, manifestOf } from "./manifest-rows.ts";
-import type { Manifest, ManifestFacts } from "./manifest-rows.ts";
+import type { Manifest, ManifestFacts, ManifestStatus } from "./manifest-rows.ts";
 import { preparedStatement } from "./prepared.ts";
 import { repositoryColumns, repositoryOf } from "./repositories.ts";
 import type { EncryptionType, Repository, RepositoryFacts, RepositoryKey } from "./repositories.ts";
 
-export type { Manifest, TaggedManifest } from "./manifest-rows.ts";
+export type { Manifest, ManifestStatus, TaggedManifest } from "./manifest-rows.ts";
 export { putManifest } from "./manifest-put.ts";
-export type { ContentReference, MovedTag, PutManifest, PutManifestOutcome } from "./manifest-put.ts";
+export type { ContentReference, MovedTag, PutAlongside, PutManifest, PutManifestOutcome } from "./manifest-put.ts";
 export { deleteManifest, deleteTag } from "./manifest-delete.ts";
 export type { DeleteManifest, DeleteManifestOutcome, DeleteTag, DeleteTagOutcome } from "./manifest-delete.ts";
 export { findManifestsWithTags, listManifests, listManifestTags, listReferrers, listTags } from "./manifest-listings.ts";
-export type { ManifestSelector, ManifestTag, TagStatus } from "./manifest-listings.ts";
+export type { ManifestSelector, ManifestTag, StatusFilter, TagStatus } from "./manifest-listings.ts";
 
 // The manifest's columns carry a prefix, as both tables have a repository_id.
 const prefixedManifestColumns = manifestColumns.replaceAll(/m\.(\w+)/g, "m.$1 as m_$1");
@@ -65,9 +65,11 @@ export interface ResolvedManifest {
   readonly digest: string;
   readonly mediaType: string;
   readonly sizeBytes: number;
+  /** Only what is `ACTIVE` can be pulled. */
+  readonly status: ManifestStatus;
 }
 
-const resolved = "r.repository_id, r.encryption_type, m.manifest_id, m.digest, m.media_type, m.size_bytes";
+const resolved = "r.repository_id, r.encryption_type, m.manifest_id, m.digest, m.media_type, m.size_bytes, m.status";
 const resolveTag = preparedStatement(
   "resolve_tag",
   `select ${resolved}
@@ -91,6 +93,7 @@ interface ResolvedRow {
   readonly digest: string;
   readonly media_type: string;
   readonly size_bytes: number;
+  readonly status: ManifestStatus;
 }
 
 /** The hottest read of all: the manifest behind a tag or digest with no more than a pull needs, or which of the two is missing. */
@@ -111,6 +114,7 @@ export async function resolveManifest(
     digest: row.digest,
     mediaType: row.media_type,
     sizeBytes: row.size_bytes,
+    status: row.status,
   };
 }
 
@@ -139,6 +143,8 @@ function foundManifestOf(row: FoundManifestRow): Manifest {
     subject_digest: row.m_subject_digest,
     annotations: row.m_annotations,
     pushed_at: row.m_pushed_at,
-    scan_failure: row.m_scan_failure,
+    status: row.m_status,
+    last_archived_at: row.m_last_archived_at,
+    last_activated_at: row.m_last_activated_at,
   });
 }

@@ -12,7 +12,7 @@ import {
 import { readIdentityEpoch } from "./identity-epoch.ts";
 import { listChanges } from "./changes.ts";
 import { readSchemaVersion } from "./database.ts";
-import { claimJob, enqueueJob, failJob, finishJob, listDeadJobs, renewJob } from "./jobs.ts";
+import { claimJob, enqueueJob, failJob, finishJob, listDeadJobs, renewJob, releaseJobs } from "./jobs.ts";
 import { makeRepository, pushed, startAt, unique } from "./metadata-contract-fixture.ts";
 import type { OpenedDatabase } from "./metadata-contract-fixture.ts";
 import { knownSchemaVersion } from "./migrations.ts";
@@ -69,6 +69,20 @@ export function accountContract(opened: OpenedDatabase): void {
     assert.equal(await renewJob(db, { ...job, leaseUntil: 100 }), false);
     assert.equal(await finishJob(db, { jobId: job.jobId, attempt: 2 }), true);
     assert.equal(await renewJob(db, { jobId: job.jobId, attempt: 2, leaseUntil: 100 }), false);
+  });
+
+  test("what the dead had claimed is due at once, with the next attempt", async () => {
+    const db = opened();
+    const kind = unique("kind");
+    await enqueueJob(db, { kind, payload: null, runAt: 0 });
+    await enqueueJob(db, { kind, payload: null, runAt: 50 });
+    const lost = await claimJob(db, { kinds: [kind], now: 0, leaseMs: 1_000 });
+    assert.ok(lost !== undefined);
+    assert.ok((await releaseJobs(db, { now: 20 })) >= 1);
+    const again = await claimJob(db, { kinds: [kind], now: 20, leaseMs: 10 });
+    assert.deepEqual([again?.jobId, again?.attempt], [lost.jobId, 2]);
+    assert.equal(await finishJob(db, lost), false);
+    assert.equal(await claimJob(db, { kinds: [kind], now: 29, leaseMs: 10 }), undefined);
   });
 
   test("a job is claimed by one, finished by the attempt that holds it, retried, and given up visibly", async () => {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Database } from "./database.ts";
 import { createKmsAlias, deleteKmsAlias, findKmsKeyByAlias, listKmsAliases, updateKmsAlias } from "./kms-aliases.ts";
 import type { PutKmsAlias } from "./kms-aliases.ts";
-import { createKmsGrant, deleteKmsGrant, findKmsGrant, listKmsGrants } from "./kms-grants.ts";
+import { createKmsGrant, deleteKmsGrant, findKmsGrant, listKmsGrants, listRetirableKmsGrants } from "./kms-grants.ts";
 import type { KmsGrant, NewKmsGrant } from "./kms-grants.ts";
 import { deleteKmsKeyTags, listKmsKeyTags, putKmsKeyTags } from "./kms-key-tags.ts";
 import {
@@ -228,6 +228,26 @@ function grantCases(opened: OpenedDatabase): void {
     assert.deepEqual(await createKmsGrant(db, newGrant({ keyId, limit: 2 })), { outcome: "limit" });
     assert.equal((await createKmsGrant(db, newGrant({ keyId, onlyIn: ["Disabled"] }))).outcome, "wrong-state");
     assert.deepEqual(await createKmsGrant(db, newGrant({ keyId: unique("key") })), { outcome: "not-found" });
+  });
+
+  test("grants are found by who may retire them, on the keys of a region", async () => {
+    const db = opened();
+    const [one, two, far] = [await makeKey(db), await makeKey(db), await makeKey(db, { region: "eu-north-1" })];
+    const [retiringKey, made] = [unique("retiring"), new Array<string>()];
+    for (const { keyId } of [two, one, two]) made.push((await makeGrant(db, { keyId, retiringKey })).grantId);
+    const { grantId: remote } = await makeGrant(db, { keyId: far.keyId, retiringKey });
+    await makeGrant(db, { keyId: one.keyId, retiringKey: unique("retiring") });
+    const list = (limit: number, after = 0, of = region) => listRetirableKmsGrants(db, { region: of, retiringKey, after, limit });
+    const [first, second] = await list(2);
+    const rest = await list(9, second?.position);
+    assert.deepEqual(
+      [first, second, ...rest].map((grant) => [grant?.grantId, grant?.keyAccountId]),
+      [two, one, two].map(({ accountId }, at) => [made[at], accountId]),
+    );
+    assert.deepEqual(
+      (await list(9, 0, "eu-north-1")).map(({ grantId }) => grantId),
+      [remote],
+    );
   });
 
   test("grants are listed in the order they were made, by what they have", async () => {

@@ -43,7 +43,6 @@ export function manifestPutContract(opened: OpenedDatabase): void {
       annotations: { a: "b" },
       artifactType: "application/x",
       subjectDigest: digestFor("subject"),
-      scanFailure: "unsupported",
     });
     assert.equal(outcome.outcome, "stored");
     assert.equal(outcome.created, true);
@@ -62,7 +61,7 @@ export function manifestPutContract(opened: OpenedDatabase): void {
       subjectDigest: digestFor("subject"),
       annotations: { a: "b" },
       pushedAt: startAt,
-      scanFailure: "unsupported",
+      status: "ACTIVE",
     });
     for (const reference of [byTag("v1"), byTag("latest"), byDigest(digestFor("first"))]) {
       assert.deepEqual(await findManifest(db, keyOf(repository), reference), { repository, manifest });
@@ -99,7 +98,7 @@ export function manifestPutContract(opened: OpenedDatabase): void {
     assert.deepEqual(untagged, [{ ...first, tags: [] }]);
     const changes = await listChanges(db, { repositoryId: repository.repositoryId, limit: 100 });
     const { before, after } = changes.at(-1) ?? {};
-    assert.deepEqual([before, after], [{ digest: first.digest }, { digest: digestFor("two") }]);
+    assert.deepEqual([before, after], [{ digest: first.digest }, { digest: digestFor("two"), mediaType: first.mediaType }]);
   });
 
   const mutability: readonly [TagMutability, readonly string[], string, boolean][] = [

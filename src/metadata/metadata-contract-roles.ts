@@ -11,6 +11,7 @@ import {
   putIdentityProvider,
   updateIdentityProvider,
 } from "./identity-providers.ts";
+import { deleteProviderTags, putProviderTags } from "./identity-provider-tags.ts";
 import { deleteInlinePolicy, putInlinePolicy } from "./inline-policies.ts";
 import {
   addInstanceProfileRole,
@@ -241,6 +242,32 @@ function profileTests(opened: OpenedDatabase): void {
 }
 
 function providerTests(opened: OpenedDatabase): void {
+  test("tags of an identity provider, also when several change them at once", async () => {
+    const db = opened();
+    const accountId = await makeAccount(db);
+    const key = { accountId, kind: "oidc", name: "tagged.example" } as const;
+    const settings = { url: key.name, clientIds: [], thumbprints: [] };
+    const add = (keys: readonly string[], of: typeof key = key) =>
+      putProviderTags(db, of, { tags: keys.map((name) => ({ key: name, value: `${name}1` })), maxTags: 4 });
+    const shown = async () => (await findIdentityProvider(db, key))?.tags;
+    assert.equal(await add(["a"]), "not-found");
+    assert.equal(await deleteProviderTags(db, key, ["a"]), false);
+    await putIdentityProvider(db, { ...key, settings, tags: { a: "x", b: "x" }, now: startAt, limit: 100 });
+    assert.equal(await add(["A", "__proto__"]), "put");
+    assert.deepEqual(await shown(), JSON.parse('{"b":"x","A":"A1","__proto__":"__proto__1"}'));
+    assert.equal(await add(["d", "e"]), "too-many");
+    assert.equal(await deleteProviderTags(db, key, ["B", "none", "__proto__"]), true);
+    assert.deepEqual(await shown(), { A: "A1" });
+    assert.deepEqual(await Promise.all([add(["b"]), add(["c"]), add(["d"]), add(["e"])]).then((all) => all.toSorted()), [
+      "put",
+      "put",
+      "put",
+      "too-many",
+    ]);
+    assert.equal(Object.keys((await shown()) ?? {}).length, 4);
+    assert.equal(await add(["a"], { ...key, accountId: unique("account") }), "not-found");
+  });
+
   test("an identity provider is found as it was stored, and its settings change one by one", async () => {
     const db = opened();
     const accountId = await makeAccount(db);

@@ -6,6 +6,7 @@ import { startAt, unique } from "./metadata-contract-fixture.ts";
 import type { OpenedDatabase } from "./metadata-contract-fixture.ts";
 import { listSecrets } from "./secret-listing.ts";
 import type { SecretFilter, SecretOrder, SecretPosition } from "./secret-listing.ts";
+import { moveSecretStage } from "./secret-stages.ts";
 import { findSecretVersion, listSecretVersions, noteSecretAccess, updateSecret } from "./secret-versions.ts";
 import type { NewSecretVersion } from "./secret-versions.ts";
 import type { Secret } from "./secret-rows.ts";
@@ -116,6 +117,42 @@ export function secretContract(opened: OpenedDatabase): void {
     const labels = Object.values(await stagesOf(db, secretId));
     assert.equal(labels.length, ids.length);
     assert.deepEqual(labels.flat().toSorted(), ["AWSCURRENT", "AWSPREVIOUS"]);
+  });
+
+  test("labels move without a value", async () => {
+    const db = opened();
+    const { secretId } = await made(db, { version: version("v1") });
+    for (const id of ["v2", "v3"]) await updateSecret(db, { secretId, version: version(id), now: startAt });
+    const move = async (stage: string, from?: string, to?: string) => {
+      const moved = await moveSecretStage(db, { secretId, stage, from, to, maxStages: 3, now: startAt });
+      return moved.outcome === "elsewhere" ? `on ${moved.holder ?? "none"}` : moved.outcome;
+    };
+    // What is moved, from where, to where; what is answered; where the labels are then.
+    const cases: readonly (readonly [string, string | undefined, string | undefined, string, string])[] = [
+      ["AWSCURRENT", undefined, "v1", "on v3", "v2 AWSPREVIOUS, v3 AWSCURRENT"],
+      ["AWSCURRENT", "v2", "v1", "on v3", "v2 AWSPREVIOUS, v3 AWSCURRENT"],
+      ["AWSCURRENT", "v3", undefined, "current-removed", "v2 AWSPREVIOUS, v3 AWSCURRENT"],
+      ["AWSCURRENT", "v3", "v9", "version-not-found", "v2 AWSPREVIOUS, v3 AWSCURRENT"],
+      ["AWSCURRENT", undefined, "v3", "moved", "v2 AWSPREVIOUS, v3 AWSCURRENT"],
+      ["AWSCURRENT", "v3", "v3", "moved", "v2 AWSPREVIOUS, v3 AWSCURRENT"],
+      ["AWSCURRENT", "v3", "v2", "moved", "v2 AWSCURRENT, v3 AWSPREVIOUS"],
+      ["AWSPREVIOUS", "v3", undefined, "moved", "v2 AWSCURRENT"],
+      ["AWSCURRENT", "v2", "v3", "moved", "v2 AWSPREVIOUS, v3 AWSCURRENT"],
+      ["blue", "v1", undefined, "on none", "v2 AWSPREVIOUS, v3 AWSCURRENT"],
+      ["blue", undefined, "v1", "moved", "v1 blue, v2 AWSPREVIOUS, v3 AWSCURRENT"],
+      ["green", undefined, "v1", "too-many-stages", "v1 blue, v2 AWSPREVIOUS, v3 AWSCURRENT"],
+      ["blue", "v1", "v3", "moved", "v2 AWSPREVIOUS, v3 AWSCURRENT+blue"],
+    ];
+    for (const [stage, from, to, outcome, expected] of cases) {
+      assert.equal(await move(stage, from, to), outcome, `${stage} ${from} ${to}`);
+      const labels = Object.entries(await stagesOf(db, secretId)).filter(([, stages]) => stages.length > 0);
+      assert.equal(labels.map(([id, stages]) => `${id} ${stages.join("+")}`).join(", "), expected, `${stage} ${from} ${to}`);
+    }
+    const all = await Promise.all(["v1", "v2"].map((to) => move("AWSCURRENT", "v3", to)));
+    assert.equal(all.filter((outcome) => outcome === "moved").length, 1, "one of two who move the same label");
+    await markSecretDeleted(db, { secretId, removeAt: startAt + 1, now: startAt });
+    assert.equal(await move("blue", "v3"), "marked-deleted");
+    await removeSecret(db, secretId);
   });
 
   test("marking, restoring and removing", async () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ensureAccount } from "./accounts.ts";
+import { ensureAccount, putRootKey } from "./accounts.ts";
 import { readIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import { insertIdentity } from "./identities.ts";
@@ -59,6 +59,28 @@ export function sessionContract(opened: OpenedDatabase): void {
       assert.equal(await putSession(db, session), false);
       assert.equal(await findSession(db, session.accessKeyId), undefined);
     }
+  });
+
+  test("sessions of root go with its key, those of the account's roles stay", async () => {
+    const db = opened();
+    const { accountId, identityId } = await makeRole(db);
+    const putKey = (accessKeyId: string): Promise<void> => putRootKey(db, { accessKeyId, accountId, secretSealed: "sealed", now: startAt });
+    const [first, second] = [unique("AKIA"), unique("AKIA")];
+    await putKey(first);
+    const sessions = [
+      sessionOf({ accountId, kind: "root", rootKeyId: first }),
+      sessionOf({ accountId, kind: "federated", rootKeyId: first }),
+      sessionOf({ accountId, identityId }),
+    ];
+    for (const session of sessions) assert.equal(await putSession(db, session), true);
+    await putKey(second);
+    const found = await Promise.all(sessions.map(({ accessKeyId }) => findSession(db, accessKeyId)));
+    assert.deepEqual(
+      found.map((session) => session?.kind),
+      [undefined, undefined, "role"],
+    );
+    assert.equal(await putSession(db, sessionOf({ accountId, kind: "root", rootKeyId: first })), false);
+    assert.equal(await putSession(db, sessionOf({ accountId, kind: "root", rootKeyId: second })), true);
   });
 
   test("expired sessions go, the oldest first and so many at once, and the others stay", async () => {

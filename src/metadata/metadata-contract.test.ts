@@ -11,13 +11,14 @@ import { metadataContract } from "./metadata-contract.ts";
 const folder = mkdtempSync(join(tmpdir(), "supercargo-metadata-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-metadataContract("SQLite", () => openDatabase({ kind: "sqlite", file: join(folder, "contract.db") }, { log: silentLog }));
+let opened = 0;
+metadataContract("SQLite", () => openDatabase({ kind: "sqlite", file: join(folder, `contract-${(opened += 1)}.db`) }, { log: silentLog }));
 
 const missing = postgresMissing();
 if (missing === undefined) {
   let server: PostgresServer | undefined;
   metadataContract("Postgres", async () => {
-    server = await startPostgres();
+    server ??= await startPostgres();
     return openDatabase({ kind: "postgres", url: await server.url("metadata_contract") }, { log: silentLog });
   });
   after(() => server?.stop());

@@ -7,6 +7,14 @@ import { kmsSchema } from "./migrations/0003-kms.ts";
 import { secretSchema } from "./migrations/0004-secrets.ts";
 import { machineSchema } from "./migrations/0005-machines.ts";
 import { encryptionSchema } from "./migrations/0006-encryption.ts";
+import { registrySettingSchema } from "./migrations/0007-registry-settings.ts";
+import { lifecycleSchema } from "./migrations/0008-lifecycle.ts";
+import { storageClassSchema } from "./migrations/0009-storage-class.ts";
+import { scanningSchema } from "./migrations/0010-scanning.ts";
+import { upstreamSchema } from "./migrations/0011-upstream.ts";
+import { replicationSchema } from "./migrations/0012-replication.ts";
+import { eventSchema } from "./migrations/0013-events.ts";
+import { pullTimeSchema } from "./migrations/0014-pull-times.ts";
 import type { Schema } from "./schema.ts";
 
 /** One step of the schema. Steps are never edited once released; they are only added. */
@@ -24,6 +32,14 @@ const migrations: readonly Migration[] = [
   { version: 4, name: "secrets", statements: secretSchema },
   { version: 5, name: "machines", statements: machineSchema },
   { version: 6, name: "encryption", statements: encryptionSchema },
+  { version: 7, name: "registry-settings", statements: registrySettingSchema },
+  { version: 8, name: "lifecycle", statements: lifecycleSchema },
+  { version: 9, name: "storage-class", statements: storageClassSchema },
+  { version: 10, name: "scanning", statements: scanningSchema },
+  { version: 11, name: "upstream", statements: upstreamSchema },
+  { version: 12, name: "replication", statements: replicationSchema },
+  { version: 13, name: "events", statements: eventSchema },
+  { version: 14, name: "pull-times", statements: pullTimeSchema },
 ];
 
 /** The schema version that this program makes and understands. */

@@ -1,12 +1,15 @@
+import { readJson } from "#std/json.ts";
 import { sql } from "kysely";
 import type { Transaction } from "kysely";
 import { moveIdentityEpoch } from "./identity-epoch.ts";
 import { appendChanges } from "./changes.ts";
-import type { Author } from "./changes.ts";
+import type { Author, NewChange } from "./changes.ts";
 import type { Database } from "./database.ts";
+import type { NewLifecyclePolicy } from "./lifecycle-policies.ts";
 import { preparedStatement } from "./prepared.ts";
 import { insertEncryption } from "./repository-encryption.ts";
 import type { NewRepositoryEncryption } from "./repository-encryption.ts";
+import type { StoredPolicy } from "./resource-policies.ts";
 import type { RepositoryRow, Schema } from "./schema.ts";
 
 /** One registry: an account in a region. */
@@ -54,6 +57,8 @@ export interface CreateRepository {
   /** Present with every type but `AES256`. */
   readonly encryption?: NewRepositoryEncryption | undefined;
   readonly resourceTags: Readonly<Record<string, string>>;
+  readonly policy?: StoredPolicy | undefined;
+  readonly lifecyclePolicy?: NewLifecyclePolicy | undefined;
   readonly maxRepositories: number;
   readonly author: Author;
 }
@@ -94,7 +99,7 @@ export function repositoryOf(row: RepositoryFacts): Repository {
     name: row.name,
     createdAt: row.created_at,
     tagMutability: row.tag_mutability,
-    mutabilityFilters: row.mutability_filters === "[]" ? noFilters : (JSON.parse(row.mutability_filters) as string[]),
+    mutabilityFilters: row.mutability_filters === "[]" ? noFilters : (readJson(row.mutability_filters) as string[]),
     scanOnPush: row.scan_on_push === 1,
     encryptionType: row.encryption_type,
     kmsKeyArn: row.kms_key_arn ?? undefined,
@@ -173,8 +178,8 @@ export async function createRepository(db: Database, input: CreateRepository): P
   const { key, author } = input;
   const tags = Object.entries(input.resourceTags);
   return db.transaction(async (tx): Promise<CreateRepositoryOutcome> => {
-    // Caches of access know repositories by name: one of this name may have been there without these tags.
-    if (tags.length > 0) await moveIdentityEpoch(tx);
+    // Caches of access know repositories by name: one of this name may have been there without these tags and this policy.
+    if (tags.length > 0 || input.policy !== undefined) await moveIdentityEpoch(tx);
     const count = await lockRegistry(db, tx, key);
     if ((await lockRepository(db, tx, key, "share")) !== undefined) return { outcome: "exists" };
     if (count >= input.maxRepositories) return { outcome: "limit" };
@@ -204,6 +209,7 @@ export async function createRepository(db: Database, input: CreateRepository): P
         .values(tags.map(([tagKey, value]) => ({ repository_id: repository.repositoryId, key: tagKey, value })))
         .execute();
     }
+    const policyChanges = await insertPolicies(tx, repository, input);
     await countRepository(tx, key, 1);
     const after = {
       tagMutability: input.tagMutability,
@@ -213,9 +219,31 @@ export async function createRepository(db: Database, input: CreateRepository): P
       ...(input.encryption !== undefined && { kmsKey: input.encryption.keyArn }),
       resourceTags: input.resourceTags,
     };
-    await appendChanges(tx, repository, author, [{ kind: "repository-created", after }]);
+    await appendChanges(tx, repository, author, [{ kind: "repository-created", after }, ...policyChanges]);
     return { outcome: "created", repository };
   });
+}
+
+/** The policies that a repository has from the beginning, and what the change log says of them. */
+async function insertPolicies(
+  tx: Transaction<Schema>,
+  { repositoryId: repository_id }: Repository,
+  { policy, lifecyclePolicy, author }: CreateRepository,
+): Promise<readonly NewChange[]> {
+  const changes: NewChange[] = [];
+  if (policy !== undefined) {
+    const { document, principals } = policy;
+    const row = { repository_id, document, principals: JSON.stringify(principals), updated_at: author.now };
+    await tx.insertInto("repository_policy").values(row).execute();
+    changes.push({ kind: "repository-policy-put", after: document });
+  }
+  if (lifecyclePolicy !== undefined) {
+    const { policy: text, policyId: policy_id, waitingSince: waiting_since } = lifecyclePolicy;
+    const row = { repository_id, policy_id, version: 1, policy: text, updated_at: author.now, waiting_since, last_evaluated_at: null };
+    await tx.insertInto("lifecycle_policy").values(row).execute();
+    changes.push({ kind: "lifecycle-policy-put", after: text });
+  }
+  return changes;
 }
 
 /** The live repository of that name. */

@@ -1,4 +1,5 @@
 /** Policies of repositories and registries, exactly as they were given, and what else of a repository decides about access: its resource tags. */
+import { readJson } from "#std/json.ts";
 import { moveIdentityEpoch } from "./identity-epoch.ts";
 import { appendChanges } from "./changes.ts";
 import type { Author, ChangedRepository } from "./changes.ts";
@@ -42,14 +43,24 @@ const findRegistry = preparedStatement(
   "find_registry_policy",
   "select document, principals from registry_policy where account_id = ?1 and region = ?2",
 );
+const findScoped = preparedStatement(
+  "find_registry_access",
+  `select p.document, p.principals, s.value as scope from registry_policy p
+   left join registry_setting s on s.account_id = p.account_id and s.region = p.region and s.name = 'account:REGISTRY_POLICY_SCOPE'
+   where p.account_id = ?1 and p.region = ?2`,
+);
 
-/** The policy and the resource tags of a live repository; undefined when there is no such repository. */
+/** No row has it. */
+const noRepositoryId = 0;
+
+/** The policy and the resource tags of a live repository; undefined when there is no such repository, after the same statements. */
 export async function findRepositoryAccess(db: Database, key: RepositoryKey): Promise<RepositoryAccess | undefined> {
   type Row = { readonly repository_id: number; readonly document: string | null; readonly principals: string | null };
   const row = await db.prepared.one<Row>(findAccess, [key.accountId, key.region, key.name]);
+  const repositoryId = row?.repository_id ?? noRepositoryId;
+  const tags = await db.prepared.all<{ readonly key: string; readonly value: string }>(findTags, [repositoryId]);
   if (row === undefined) return undefined;
   const { document, principals } = row;
-  const tags = await db.prepared.all<{ readonly key: string; readonly value: string }>(findTags, [row.repository_id]);
   return {
     policy: document === null || principals === null ? undefined : policyOf({ document, principals }),
     // From entries, so that a key named __proto__ is a key like any other.
@@ -105,6 +116,17 @@ export async function findRegistryPolicy(db: Database, registry: RegistryKey): P
   return row === undefined ? undefined : policyOf(row);
 }
 
+/** A registry's policy, and the value of the account setting for its scope as it is stored; undefined where that was never set. */
+export interface ScopedPolicy extends StoredPolicy {
+  readonly scope: unknown;
+}
+
+/** The policy of a registry with its scope, for decisions; undefined where there is no policy. */
+export async function findRegistryAccess(db: Database, registry: RegistryKey): Promise<ScopedPolicy | undefined> {
+  const row = await db.prepared.one<PolicyRow & { readonly scope: string | null }>(findScoped, [registry.accountId, registry.region]);
+  return row === undefined ? undefined : { ...policyOf(row), scope: row.scope === null ? undefined : readJson(row.scope) };
+}
+
 /** Sets or replaces the policy of a registry, which need not hold anything yet. */
 export async function putRegistryPolicy(
   db: Database,
@@ -156,5 +178,5 @@ function wholeOf({ accountId, region }: RegistryKey): ChangedRepository {
 }
 
 function policyOf(row: PolicyRow): StoredPolicy {
-  return { document: row.document, principals: JSON.parse(row.principals) as Record<string, string> };
+  return { document: row.document, principals: readJson(row.principals) as Record<string, string> };
 }

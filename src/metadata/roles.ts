@@ -1,4 +1,5 @@
 /** What only roles have: who may take them on and for how long, the service that a service-linked role belongs to, and the last use. */
+import { readJson } from "#std/json.ts";
 import type { Selectable, Transaction } from "kysely";
 import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
@@ -216,7 +217,7 @@ function roleOf(row: RoleRow): Role {
   return {
     identity: identityOf(row),
     trustDocument: row.trust_document,
-    trustPrincipals: JSON.parse(row.trust_principals) as Record<string, string>,
+    trustPrincipals: readJson(row.trust_principals) as Record<string, string>,
     maxSessionSeconds: row.max_session_seconds,
     linkedService: row.linked_service ?? undefined,
     lastUsedAt: row.last_used_at ?? undefined,

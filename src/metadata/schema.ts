@@ -4,6 +4,8 @@
  * belongs to a tombstoned repository is hidden by the repository's tombstone alone.
  */
 import type { Generated, Selectable } from "kysely";
+import type { CreationTemplateTable } from "./schema-creation-template.ts";
+import type { EventCursorTable, EventRefusalTable } from "./schema-event.ts";
 import type {
   GroupMemberTable,
   IdentityProviderTable,
@@ -22,6 +24,18 @@ import type {
   UserLoginTable,
 } from "./schema-identity.ts";
 import type { KmsAliasTable, KmsGrantTable, KmsKeyTable, KmsKeyTagTable, KmsMaterialTable } from "./schema-kms.ts";
+import type {
+  LifecyclePolicyTable,
+  LifecyclePreviewResultTable,
+  LifecyclePreviewTable,
+  OrphanedReferrerTable,
+} from "./schema-lifecycle.ts";
+import type { ManifestPullTable, PullTimeExclusionTable } from "./schema-pull-time.ts";
+import type { ReplicationUploadTable } from "./schema-replication.ts";
+import type { FollowUpTable, RegistrySettingTable } from "./schema-registry.ts";
+import type { BlobMoveTable, BlobTierCheckTable } from "./schema-storage-class.ts";
+import type { PullThroughRuleTable, UpstreamFetchTable } from "./schema-pull-through.ts";
+import type { ScanFindingTable, SigningCertificateTable } from "./schema-scanning.ts";
 import type { SecretStageTable, SecretTable, SecretTagTable, SecretVersionTable } from "./schema-secrets.ts";
 
 /** One key and value of the instance itself, such as the mark of a development data folder. */
@@ -134,10 +148,15 @@ export interface ManifestTable {
   /** JSON object of strings. */
   annotations: string | null;
   pushed_at: number;
-  scan_failure: string | null;
   /** Number of live tags on it; makes tagged and untagged listings index ranges. */
   tag_count: Generated<number>;
   deleted_at: number | null;
+  /** Its storage class: only what is `ACTIVE` can be pulled; `ACTIVATING` is on its way back from the archive. */
+  status: Generated<"ACTIVE" | "ARCHIVED" | "ACTIVATING">;
+  last_archived_at: number | null;
+  last_activated_at: number | null;
+  /** 1: it came by replication, and nobody has changed anything about it by a push since. Copies are not sent on. */
+  is_copy: Generated<number>;
 }
 
 /** A manifest's exact bytes, apart from the hot rows. */
@@ -155,7 +174,7 @@ export interface ManifestBlobTable {
   media_type: string;
   size_bytes: number;
   role: "config" | "layer";
-  /** 1 while the manifest is not tombstoned, so that "does a live manifest reference it" is one index probe. */
+  /** 1 while the manifest is `ACTIVE` and not tombstoned, so that "does a manifest that can be pulled reference it" is one index probe. */
   live: number;
 }
 
@@ -166,7 +185,7 @@ export interface ManifestChildTable {
   digest: string;
   media_type: string;
   size_bytes: number;
-  /** 1 while the index is not tombstoned. */
+  /** 1 while the index is neither tombstoned nor archived: then it holds its children. */
   live: number;
 }
 
@@ -178,8 +197,11 @@ export interface TagTable {
   manifest_id: number;
   /** Counts the moves. */
   revision: Generated<number>;
+  /** When, and at the same time its version: it grows with every move, whatever clocks say. */
   tagged_at: number;
   deleted_at: number | null;
+  /** When the registry that it comes from by pull-through was last asked about it. */
+  validated_at: Generated<number | null>;
 }
 
 /** One stored copy of a digest inside (account, protection domain). `gone` is the intent to delete exactly `storage_key`. */
@@ -197,6 +219,8 @@ export interface BlobTable {
   created_at: number;
   /** The data keys of the stored copy, sealed under the secrets of its protection domain; null in the plain domain. */
   sealed_key: string | null;
+  /** Where `storage_key` is. What is cold can be read, but never promised: whoever adds a reference needs a standard copy. */
+  tier: Generated<"standard" | "cold">;
 }
 
 /** The right of a repository to a blob. */
@@ -297,6 +321,20 @@ export interface Schema {
   secret_tag: SecretTagTable;
   epoch: EpochTable;
   registry: RegistryTable;
+  registry_setting: RegistrySettingTable;
+  lifecycle_policy: LifecyclePolicyTable;
+  lifecycle_preview: LifecyclePreviewTable;
+  lifecycle_preview_result: LifecyclePreviewResultTable;
+  orphaned_referrer: OrphanedReferrerTable;
+  pull_through_rule: PullThroughRuleTable;
+  upstream_fetch: UpstreamFetchTable;
+  follow_up: FollowUpTable;
+  scan_finding: ScanFindingTable;
+  signing_certificate: SigningCertificateTable;
+  replication_upload: ReplicationUploadTable;
+  creation_template: CreationTemplateTable;
+  manifest_pull: ManifestPullTable;
+  pull_time_exclusion: PullTimeExclusionTable;
   repository: RepositoryTable;
   repository_encryption: RepositoryEncryptionTable;
   repository_usage: RepositoryUsageTable;
@@ -308,9 +346,13 @@ export interface Schema {
   tag: TagTable;
   blob: BlobTable;
   blob_link: BlobLinkTable;
+  blob_tier_check: BlobTierCheckTable;
+  blob_move: BlobMoveTable;
   upload_session: UploadSessionTable;
   upload_segment: UploadSegmentTable;
   change: ChangeTable;
+  event_cursor: EventCursorTable;
+  event_refusal: EventRefusalTable;
   job: JobTable;
 }
 

@@ -7,7 +7,8 @@ import type { SecretGone } from "./secret-rows.ts";
 
 /** The label of the version that readers get when they name none. */
 export const currentStage = "AWSCURRENT";
-const previousStage = "AWSPREVIOUS";
+/** The label of the version that was current before. */
+export const previousStage = "AWSPREVIOUS";
 
 /** A version as it is stored. Times are milliseconds since the epoch. */
 export interface SecretVersion {

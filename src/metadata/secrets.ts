@@ -1,4 +1,5 @@
 /** Secrets: names, descriptions, marks of deletion, tags and resource policies. Their values are in `secret-versions.ts`. */
+import { readJson } from "#std/json.ts";
 import type { Transaction } from "kysely";
 import type { Database } from "./database.ts";
 import { preparedStatement } from "./prepared.ts";
@@ -217,5 +218,5 @@ async function deleteRows(db: Database, tx: Transaction<Schema>, secretIds: read
 
 function policyOf(row: { readonly policy: string | null; readonly policy_principals: string | null }): StoredPolicy | undefined {
   if (row.policy === null || row.policy_principals === null) return undefined;
-  return { document: row.policy, principals: JSON.parse(row.policy_principals) as Record<string, string> };
+  return { document: row.policy, principals: readJson(row.policy_principals) as Record<string, string> };
 }

@@ -1,7 +1,10 @@
 /** Temporary credentials. A row is written once and never changed; it goes with the user or role behind it, or some time after it expired. */
+import { readJson } from "#std/json.ts";
+import type { Transaction } from "kysely";
 import type { KeyOwner } from "./accounts.ts";
 import type { Database } from "./database.ts";
 import { preparedStatement } from "./prepared.ts";
+import type { Schema } from "./schema.ts";
 
 /** What a session is, whoever it belongs to. Times are milliseconds since the epoch. */
 interface SessionFacts {
@@ -36,6 +39,8 @@ export interface Session extends SessionFacts {
 export interface NewSession extends SessionFacts {
   /** The row of the role, or of the user who asked; undefined when root asked. */
   readonly identityId: number | undefined;
+  /** Where root asked: the key that it asked with, without which nothing is stored. Undefined for a key that exists only in the words of a `--dev` client. */
+  readonly rootKeyId?: string | undefined;
 }
 
 interface SessionRow {
@@ -64,23 +69,15 @@ const find = preparedStatement(
 );
 
 /**
- * Stores temporary credentials. False when the user or role behind them is gone. No cache has to hear of it: nobody remembers that a key
+ * Stores temporary credentials. False when the user or role behind them, or the root key, is gone. No cache has to hear of it: nobody remembers that a key
  * does not exist, so the identity epoch stays where it is.
  */
 export async function putSession(db: Database, session: NewSession): Promise<boolean> {
   return db.transaction(async (tx) => {
-    if (session.identityId !== undefined) {
-      // The epoch's row, which every change of identities begins with: whoever deletes the identity has done so by now, or finds the row
-      // that is written here among those to delete.
-      await tx.selectFrom("epoch").select("value").where("name", "=", "identity").$call(db.dialect.lockForShare).execute();
-      const owner = await tx
-        .selectFrom("identity")
-        .select("identity_id")
-        .where("identity_id", "=", session.identityId)
-        .where("account_id", "=", session.accountId)
-        .executeTakeFirst();
-      if (owner === undefined) return false;
-    }
+    // The epoch's row, which every change of identities begins with: whoever deletes the identity or the key has done so by now, or finds
+    // the row that is written here among those to delete.
+    await tx.selectFrom("epoch").select("value").where("name", "=", "identity").$call(db.dialect.lockForShare).execute();
+    if (!(await isBacked(tx, session))) return false;
     await tx
       .insertInto("session")
       .values({
@@ -102,6 +99,21 @@ export async function putSession(db: Database, session: NewSession): Promise<boo
       .execute();
     return true;
   });
+}
+
+/** Is what the credentials come from still there? */
+async function isBacked(tx: Transaction<Schema>, { accountId, identityId, rootKeyId }: NewSession): Promise<boolean> {
+  if (identityId !== undefined) {
+    const owner = tx.selectFrom("identity").select("identity_id").where("identity_id", "=", identityId).where("account_id", "=", accountId);
+    return (await owner.executeTakeFirst()) !== undefined;
+  }
+  if (rootKeyId === undefined) return true;
+  const key = tx
+    .selectFrom("access_key")
+    .select("access_key_id")
+    .where("access_key_id", "=", rootKeyId)
+    .where("account_id", "=", accountId);
+  return (await key.executeTakeFirst()) !== undefined;
 }
 
 /** The temporary credentials of that key id, expired or not. */
@@ -142,11 +154,11 @@ function sessionOf(row: SessionRow): Session {
     sessionName: row.session_name,
     secretSealed: row.secret_sealed,
     tokenHash: row.token_hash,
-    policies: row.policies === null ? undefined : (JSON.parse(row.policies) as string[]),
-    tags: JSON.parse(row.tags) as Record<string, string>,
-    transitiveKeys: JSON.parse(row.transitive_keys) as string[],
+    policies: row.policies === null ? undefined : (readJson(row.policies) as string[]),
+    tags: readJson(row.tags) as Record<string, string>,
+    transitiveKeys: readJson(row.transitive_keys) as string[],
     sourceIdentity: row.source_identity ?? undefined,
-    context: JSON.parse(row.context) as Record<string, string | readonly string[]>,
+    context: readJson(row.context) as Record<string, string | readonly string[]>,
     issuedAt: row.issued_at,
     expiresAt: row.expires_at,
   };

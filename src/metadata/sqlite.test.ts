@@ -7,6 +7,8 @@ import { CompiledQuery, sql } from "kysely";
 import type { KyselyPlugin, RootOperationNode } from "kysely";
 import { silentLog } from "#std/log.ts";
 import { findAccessKey, writeInstanceSetting } from "./accounts.ts";
+import { findFollowUpSubject, keepFollowUpDetail } from "./follow-up-subject.ts";
+import { listFollowUps } from "./follow-ups.ts";
 import { readIdentityEpoch } from "./identity-epoch.ts";
 import { deleteBlob, extendLink, findBlob, findBlobs, listBlobRepositories, mountBlob } from "./blobs.ts";
 import { listChanges } from "./changes.ts";
@@ -41,8 +43,11 @@ import {
 import { knownSchemaVersion, NewerSchemaError } from "./migrations.ts";
 import type { PreparedStatement, StatementValue } from "./prepared.ts";
 import { deleteRepository, findRepository, listRepositories } from "./repositories.ts";
+import * as storageClass from "./storage-class.ts";
+import * as tiers from "./storage-class-tier.ts";
 import { listTombstones, restoreManifest, restoreRepository, restoreTag } from "./tombstones.ts";
 import { findUploadSession } from "./upload-sessions.ts";
+import { exceedsScanQuota, listScanFindings, settleScan, startScan } from "./scans.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "supercargo-sqlite-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -151,6 +156,17 @@ async function callEverything(db: Database): Promise<void> {
   }
   await findManifestsWithTags(db, repositoryId, [{ tag: "a" }, { digest }]);
   await listReferrers(db, repositoryId, digestFor("s"), page);
+  const scanned = (await pushed(db, key, "scanned")).manifestId;
+  const scan = { manifestId: scanned, kind: "scan", target: "" } as const;
+  const quota = { registry: key, since: 0, exceptCode: "x", limit: 10 };
+  await startScan(db, { ...scan, quota, now: startAt });
+  await exceedsScanQuota(db, quota);
+  await findFollowUpSubject(db, scan);
+  await keepFollowUpDetail(db, { ...scan, detail: 1 });
+  const outcome = { state: "COMPLETE", findings: [1], summary: 1 } as const;
+  await settleScan(db, { ...scan, startedAt: startAt, outcome, repository, digest, record: {}, author: author() });
+  await listScanFindings(db, scan, page);
+  await listFollowUps(db, "scan", [scanned]);
   await deleteTag(db, { key, tag: "a", lastTagDeletesManifest: true, linkGraceMs: 86_400_000, withReferrers: true, author: author() });
   await deleteManifest(db, { key, digest: digestFor("i"), linkGraceMs: 86_400_000, withReferrers: true, author: author() });
   await deleteManifest(db, { key, digest: digestFor("m"), linkGraceMs: 86_400_000, withReferrers: true, author: author() });
@@ -177,6 +193,34 @@ async function callEverything(db: Database): Promise<void> {
   await claimJob(db, { kinds: ["k"], now: 1, leaseMs: 1 });
   await listDeadJobs(db);
   await findAccessKey(db, "nothing");
+  await callStorageClasses(db);
+}
+
+async function callStorageClasses(db: Database): Promise<void> {
+  const repository = await makeRepository(db);
+  const { repositoryId } = repository;
+  const key = keyOf(repository);
+  const digest = digestFor(unique("blob"));
+  const { blobId } = await makeBlob(db, key, digest);
+  const { manifestId } = await pushed(db, key, "m", { blobs: [digest] });
+  await storageClass.archiveManifests(db, { key, digests: [digestFor("m")], linkGraceMs: 86_400_000, author: author() });
+  for (const status of ["ACTIVE", "ARCHIVED", "ACTIVATING"] as const)
+    for (const tagStatus of ["ANY", "TAGGED", "UNTAGGED"] as const) {
+      await listManifests(db, repositoryId, { tagStatus, status, limit: 10 });
+      await listManifestTags(db, repositoryId, { tagStatus, status, limit: 10 });
+    }
+  await tiers.findArchivedBlobs(db, repositoryId, [digest]);
+  await tiers.listTierChecks(db, { now: startAt, limit: 10 });
+  await tiers.hasColdBlobs(db);
+  const move = { moveId: unique("move"), blobId, to: "cold" as const, now: startAt };
+  await tiers.beginMove(db, { ...move, expiresAt: startAt });
+  await tiers.finishMove(db, { ...move, fromKey: "a", toKey: "b" });
+  await tiers.endExpiredMoves(db, { now: startAt, limit: 10 });
+  await tiers.listColdBlobs(db, { manifestId, after: 0, limit: 10 });
+  await storageClass.startActivation(db, { key, digest: digestFor("m"), author: author() });
+  await storageClass.findActivating(db, manifestId);
+  await storageClass.resumeActivations(db, { after: 0, limit: 10, now: startAt });
+  await storageClass.finishActivation(db, { manifestId, repositoryId, followUps: [], author: author() });
 }
 
 /** Lists of values, and pages that are bounded already, are read from end to end. */
@@ -191,7 +235,9 @@ function mayWalk(text: string): boolean {
   return (
     /^(?:insert into|delete from) "repository" /.test(text) ||
     text.startsWith('select "repository_id" from "repository" where "deleted_at" <= ?') ||
-    text === 'select "manifest_id" from "manifest" where "repository_id" = ? limit ?'
+    text === 'select "manifest_id" from "manifest" where "repository_id" = ? limit ?' ||
+    // What a repository that comes back was in the middle of.
+    /^select "f"\."manifest_id", "f"\."kind", "f"\."target" from "follow_up" .* is null order by "f"\."manifest_id"$/.test(text)
   );
 }
 

@@ -32,8 +32,14 @@ export function isImmutableTag(repository: Repository, tag: string): boolean {
 }
 
 /**
- * Puts tags on a manifest, in byte order, each row locked. `beforeMove` is asked before a tag leaves another manifest
+ * Puts tags on a manifest, in byte order, each row locked. `mayMove` is asked before a tag leaves another manifest
  * and may throw. Called under the repository's shared lock, so no tag disappears meanwhile; the counts are for {@link countTags}.
+ *
+ * A tag's moment is its version: it grows with every move, also where clocks differ. With `versions` (of a copy of another registry's tags)
+ * a tag is put only if its version is newer than the one that is here; of two that are equally new both registries take the same one.
+ *
+ * With `upstreamSeenAt` (of what a pull-through cache rule fetched, when the upstream was asked) a tag that was pushed here, or of which the
+ * upstream has said something newer, stays where it is; the others know from then on when their upstream was asked.
  */
 export async function putTags(
   db: Database,
@@ -42,31 +48,53 @@ export async function putTags(
   manifestId: number,
   tags: readonly string[],
   now: number,
-  beforeMove: (tag: string) => void,
+  mayMove: (tag: string) => boolean,
+  versions?: ReadonlyMap<string, number>,
+  upstreamSeenAt?: number,
 ): Promise<PlacedTags> {
   const changed: { tag: string; fromDigest?: string }[] = [];
   const deltas = new Map<number, number>();
   const count = (id: number, by: number) => deltas.set(id, (deltas.get(id) ?? 0) + by);
   for (const tag of [...new Set(tags)].toSorted()) {
-    const row = (await lockTag(db, tx, repositoryId, tag)) ?? (await insertTag(db, tx, repositoryId, manifestId, tag, now));
+    const version = versions?.get(tag);
+    const insert = { repositoryId, manifestId, tag, taggedAt: version ?? now, validatedAt: upstreamSeenAt ?? null };
+    const row = (await lockTag(db, tx, repositoryId, tag)) ?? (await insertTag(db, tx, insert));
     if (row === "inserted") {
       count(manifestId, 1);
       changed.push({ tag });
       continue;
     }
-    if (row.manifest_id === manifestId) continue;
-    beforeMove(tag);
-    const from = await tx.selectFrom("manifest").select("digest").where("manifest_id", "=", row.manifest_id).executeTakeFirstOrThrow();
+    const isUpstreams = row.validated_at !== null && row.validated_at <= (upstreamSeenAt ?? Infinity);
+    if (upstreamSeenAt !== undefined && !isUpstreams) continue;
+    const taggedAt = version ?? Math.max(now, row.tagged_at + 1);
+    if (row.manifest_id === manifestId) {
+      // What arrives late must lose against this version too, although nothing moves.
+      if (version !== undefined && version > row.tagged_at)
+        await tx.updateTable("tag").set({ tagged_at: version }).where("tag_id", "=", row.tag_id).execute();
+      if (upstreamSeenAt !== undefined)
+        await tx.updateTable("tag").set({ validated_at: upstreamSeenAt }).where("tag_id", "=", row.tag_id).execute();
+      continue;
+    }
+    if (version !== undefined && version < row.tagged_at) continue;
+    const from = await digestAt(tx, row.manifest_id);
+    if (version === row.tagged_at && (await digestAt(tx, manifestId)) < from) continue;
+    if (!mayMove(tag)) continue;
     await tx
       .updateTable("tag")
-      .set({ manifest_id: manifestId, tagged_at: now, revision: sql`revision + 1` })
+      // Where nobody fetched it, no upstream has said what it is now.
+      .set({ manifest_id: manifestId, tagged_at: taggedAt, revision: sql`revision + 1`, validated_at: upstreamSeenAt ?? null })
       .where("tag_id", "=", row.tag_id)
       .execute();
     count(row.manifest_id, -1);
     count(manifestId, 1);
-    changed.push({ tag, fromDigest: from.digest });
+    changed.push({ tag, fromDigest: from });
   }
   return { changed, deltas };
+}
+
+async function digestAt(tx: Transaction<Schema>, manifestId: number): Promise<string> {
+  const row = await tx.selectFrom("manifest").select("digest").where("manifest_id", "=", manifestId).executeTakeFirstOrThrow();
+  return row.digest;
 }
 
 /** Applies the counts, manifests in the order of their ids; answers the count of `manifestId` afterwards. */
@@ -87,12 +115,22 @@ export async function countTags(tx: Transaction<Schema>, deltas: ReadonlyMap<num
 interface LockedTag {
   readonly tag_id: number;
   readonly manifest_id: number;
+  readonly tagged_at: number;
+  readonly validated_at: number | null;
+}
+
+interface NewTag {
+  readonly repositoryId: number;
+  readonly manifestId: number;
+  readonly tag: string;
+  readonly taggedAt: number;
+  readonly validatedAt: number | null;
 }
 
 async function lockTag(db: Database, tx: Transaction<Schema>, repositoryId: number, tag: string): Promise<LockedTag | undefined> {
   return tx
     .selectFrom("tag")
-    .select(["tag_id", "manifest_id"])
+    .select(["tag_id", "manifest_id", "tagged_at", "validated_at"])
     .where("repository_id", "=", repositoryId)
     .where("name", "=", tag)
     .where("deleted_at", "is", null)
@@ -103,14 +141,18 @@ async function lockTag(db: Database, tx: Transaction<Schema>, repositoryId: numb
 async function insertTag(
   db: Database,
   tx: Transaction<Schema>,
-  repositoryId: number,
-  manifestId: number,
-  tag: string,
-  now: number,
+  { repositoryId, manifestId, tag, taggedAt, validatedAt }: NewTag,
 ): Promise<LockedTag | "inserted"> {
   const inserted = await tx
     .insertInto("tag")
-    .values({ repository_id: repositoryId, name: tag, manifest_id: manifestId, tagged_at: now, deleted_at: null })
+    .values({
+      repository_id: repositoryId,
+      name: tag,
+      manifest_id: manifestId,
+      tagged_at: taggedAt,
+      validated_at: validatedAt,
+      deleted_at: null,
+    })
     .onConflict((conflict) => conflict.columns(["repository_id", "name"]).where("deleted_at", "is", null).doNothing())
     .returning("tag_id")
     .executeTakeFirst();

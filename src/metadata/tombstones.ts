@@ -4,10 +4,13 @@ import { moveIdentityEpoch } from "./identity-epoch.ts";
 import { appendChanges } from "./changes.ts";
 import type { Author, NewChange } from "./changes.ts";
 import type { Database } from "./database.ts";
+import { resumeFollowUps } from "./follow-ups.ts";
 import { removeManifests } from "./manifest-purge.ts";
+import type { ManifestStatus } from "./manifest-rows.ts";
 import { countRepository, findRepository, lockRegistry, lockRepository, repositoryOf } from "./repositories.ts";
 import type { RepositoryKey } from "./repositories.ts";
 import type { Schema } from "./schema.ts";
+import { activateNeeded } from "./storage-class.ts";
 
 /** Something deleted that can still come back. */
 export interface Tombstone {
@@ -107,7 +110,7 @@ export async function restoreManifest(db: Database, input: TombstoneInput & { re
     if ((await findLiveManifest(tx, repositoryId, digest)) !== undefined) return { outcome: "in-the-way" };
     const dead = await findDeadManifest(db, tx, repositoryId, digest);
     if (dead === undefined) return { outcome: "not-found" };
-    const changes = await revive(db, tx, repositoryId, dead);
+    const changes = await revive(db, tx, repositoryId, dead, author.now);
     const tags = await tx
       .updateTable("tag")
       .set({ deleted_at: null })
@@ -160,7 +163,7 @@ export async function restoreTag(db: Database, input: TombstoneInput & { readonl
     if (target === undefined) {
       const deadManifest = await findDeadManifest(db, tx, repositoryId, digest);
       if (deadManifest === undefined) return { outcome: "not-found" };
-      changes.push(...(await revive(db, tx, repositoryId, deadManifest)));
+      changes.push(...(await revive(db, tx, repositoryId, deadManifest, author.now)));
       target = deadManifest;
     }
     await tx.updateTable("tag").set({ deleted_at: null, manifest_id: target.manifest_id }).where("tag_id", "=", dead.tag_id).execute();
@@ -197,6 +200,7 @@ export async function restoreRepository(db: Database, input: TombstoneInput): Pr
     if (row === undefined) return { outcome: "not-found" };
     await tx.updateTable("repository").set({ deleted_at: null }).where("repository_id", "=", row.repository_id).execute();
     await countRepository(tx, key, 1);
+    await resumeFollowUps(db, tx, { repositoryId: row.repository_id }, author.now);
     await appendChanges(tx, repositoryOf(row), author, [{ kind: "repository-restored", after: { repositoryId: row.repository_id } }]);
     return { outcome: "restored", repositoryId: row.repository_id };
   });
@@ -250,6 +254,7 @@ interface DeadManifest {
   readonly manifest_id: number;
   readonly digest: string;
   readonly deleted_at: number | null;
+  readonly status: ManifestStatus;
 }
 
 async function findLiveManifest(
@@ -274,7 +279,7 @@ async function findDeadManifest(
 ): Promise<DeadManifest | undefined> {
   return tx
     .selectFrom("manifest")
-    .select(["manifest_id", "digest", "deleted_at"])
+    .select(["manifest_id", "digest", "deleted_at", "status"])
     .where("repository_id", "=", repositoryId)
     .where("digest", "=", digest)
     .where("deleted_at", "is not", null)
@@ -285,14 +290,23 @@ async function findDeadManifest(
     .executeTakeFirst();
 }
 
-/** Makes a manifest live again without its tags, and the deleted children that an index needs, level by level. */
-async function revive(db: Database, tx: Transaction<Schema>, repositoryId: number, first: DeadManifest): Promise<NewChange[]> {
+/**
+ * Makes a manifest live again without its tags, and the deleted children that an index needs, level by level. What was archived still is;
+ * what has become active or is on its way gets its archived children back.
+ */
+async function revive(db: Database, tx: Transaction<Schema>, repositoryId: number, first: DeadManifest, now: number): Promise<NewChange[]> {
   const revived: DeadManifest[] = [];
+  const needed: number[] = [];
   for (let level: DeadManifest[] = [first]; level.length > 0;) {
     const ids = level.map((manifest) => manifest.manifest_id);
     await tx.updateTable("manifest").set({ deleted_at: null, tag_count: 0 }).where(db.dialect.integerIn("manifest_id", ids)).execute();
-    await tx.updateTable("manifest_blob").set({ live: 1 }).where(db.dialect.integerIn("manifest_id", ids)).execute();
-    await tx.updateTable("manifest_child").set({ live: 1 }).where(db.dialect.integerIn("manifest_id", ids)).execute();
+    // A referrer that somebody brings back does not follow its subject once more.
+    await tx.deleteFrom("orphaned_referrer").where(db.dialect.integerIn("manifest_id", ids)).execute();
+    const active = level.filter((manifest) => manifest.status === "ACTIVE").map((manifest) => manifest.manifest_id);
+    const outside = level.filter((manifest) => manifest.status !== "ARCHIVED").map((manifest) => manifest.manifest_id);
+    await tx.updateTable("manifest_blob").set({ live: 1 }).where(db.dialect.integerIn("manifest_id", active)).execute();
+    await tx.updateTable("manifest_child").set({ live: 1 }).where(db.dialect.integerIn("manifest_id", outside)).execute();
+    needed.push(...outside);
     revived.push(...level);
     const children = await tx
       .selectFrom("manifest_child")
@@ -313,5 +327,12 @@ async function revive(db: Database, tx: Transaction<Schema>, repositoryId: numbe
     .set({ manifest_count: sql`manifest_count + ${revived.length}` })
     .where("repository_id", "=", repositoryId)
     .execute();
-  return revived.map((manifest) => ({ kind: "manifest-restored", subject: manifest.digest, after: { manifestId: manifest.manifest_id } }));
+  await resumeFollowUps(db, tx, { repositoryId, manifestIds: revived.map((manifest) => manifest.manifest_id) }, now);
+  const activating = await activateNeeded(db, tx, repositoryId, needed, now);
+  const restored = revived.map((manifest): NewChange => ({
+    kind: "manifest-restored",
+    subject: manifest.digest,
+    after: { manifestId: manifest.manifest_id },
+  }));
+  return [...restored, ...activating];
 }

@@ -7,7 +7,8 @@ import type { Author } from "./changes.ts";
 import type { Database } from "./database.ts";
 import { lockRepository, lockRepositoryById } from "./repositories.ts";
 import type { Repository, RepositoryKey } from "./repositories.ts";
-import type { Schema, UploadSessionTable } from "./schema.ts";
+import type { BlobRow, Schema, UploadSessionTable } from "./schema.ts";
+import { checkTier, retireCopy } from "./storage-class-tier.ts";
 
 /** A committed append of an upload session. */
 export interface UploadSegment {
@@ -247,7 +248,8 @@ export async function dropSegment(db: Database, input: { readonly uploadId: stri
 
 /**
  * Ends a session with a durable copy: its rows go, and the repository is linked to the blob with grace. Where the same
- * content is there already, live or condemned, that blob is revived and the new copy is recorded as gone.
+ * content is there already, live or condemned, that blob is revived and the new copy is recorded as gone; where it is there only in
+ * the cold tier, the new copy takes the place of the cold one.
  */
 export async function completeUpload(db: Database, input: CompleteUpload): Promise<CompleteUploadOutcome> {
   const { digest, author } = input;
@@ -257,10 +259,12 @@ export async function completeUpload(db: Database, input: CompleteUpload): Promi
     const repository = await lockRepositoryById(db, tx, session.repository_id, "share");
     if (repository === undefined) return { outcome: "not-found" };
     const wasLinked = (await readableBlobs(db, tx, repository.repositoryId, [digest], author.now)).has(digest);
-    const { blobId, storageKey } = await insertOrReviveBlob(db, tx, repository, input);
+    const { blobId, storageKey, wasCold } = await insertOrReviveBlob(db, tx, repository, input);
     const joined = storageKey !== input.storageKey;
     if (joined) await recordDiscarded(tx, repository, input);
     await putLink(tx, repository.repositoryId, blobId, input.graceUntil);
+    // Without a manifest in time it is cold again.
+    if (wasCold) await checkTier(tx, blobId, input.graceUntil);
     await tx.deleteFrom("upload_segment").where("upload_id", "=", input.uploadId).execute();
     await tx.deleteFrom("upload_session").where("upload_id", "=", input.uploadId).execute();
     await appendChanges(tx, repository, author, [{ kind: "blob-uploaded", subject: digest, after: { sizeBytes: input.sizeBytes } }]);
@@ -298,7 +302,7 @@ async function insertOrReviveBlob(
   tx: Transaction<Schema>,
   repository: Repository,
   input: CompleteUpload,
-): Promise<{ readonly blobId: number; readonly storageKey: string }> {
+): Promise<{ readonly blobId: number; readonly storageKey: string; readonly wasCold: boolean }> {
   const inserted = await tx
     .insertInto("blob")
     .values({
@@ -321,10 +325,10 @@ async function insertOrReviveBlob(
     )
     .returning("blob_id")
     .executeTakeFirst();
-  if (inserted !== undefined) return { blobId: inserted.blob_id, storageKey: input.storageKey };
+  if (inserted !== undefined) return { blobId: inserted.blob_id, storageKey: input.storageKey, wasCold: false };
   const known = await tx
     .selectFrom("blob")
-    .select(["blob_id", "storage_key"])
+    .selectAll()
     .where("account_id", "=", repository.accountId)
     .where("protection_domain", "=", repository.protectionDomain)
     .where("digest", "=", input.digest)
@@ -332,9 +336,32 @@ async function insertOrReviveBlob(
     .executeTakeFirst();
   // Between the two statements garbage collection may have declared the known blob gone: then ours is the first again.
   if (known === undefined) return insertOrReviveBlob(db, tx, repository, input);
+  if (known.tier === "cold" && (await replaceCold(db, tx, known, input)))
+    return { blobId: known.blob_id, storageKey: input.storageKey, wasCold: true };
   const locked = await lockBlobs(db, tx, [known.blob_id]);
   if (!locked.has(known.blob_id)) return insertOrReviveBlob(db, tx, repository, input);
-  return { blobId: known.blob_id, storageKey: known.storage_key };
+  return { blobId: known.blob_id, storageKey: known.storage_key, wasCold: false };
+}
+
+/** Puts the new copy in the place of one in the cold tier. False: it came back, got another copy, or is gone; the caller looks again. */
+async function replaceCold(db: Database, tx: Transaction<Schema>, known: BlobRow, input: CompleteUpload): Promise<boolean> {
+  const locked = await tx
+    .selectFrom("blob")
+    .select("blob_id")
+    .where("blob_id", "=", known.blob_id)
+    .where("storage_key", "=", known.storage_key)
+    .where("state", "<>", "gone")
+    .$call(db.dialect.lockForUpdate)
+    .executeTakeFirst();
+  if (locked === undefined) return false;
+  const fresh = { storage_key: input.storageKey, sealed_key: input.sealedKey ?? null, tier: "standard" as const };
+  await tx
+    .updateTable("blob")
+    .set({ ...fresh, state: "live", unlinked_at: null, condemned_at: null })
+    .where("blob_id", "=", known.blob_id)
+    .execute();
+  await retireCopy(tx, known, input.author.now);
+  return true;
 }
 
 /** The copy that nobody needs: a row in state gone is the promise that its bytes will be deleted. */

@@ -19,7 +19,11 @@ export interface AddressedRequest {
 /** Translates between hosts and registries. */
 export interface Addressing {
   readonly regions: readonly string[];
+  /** Regions that other deployments serve, to which this one replicates. */
+  readonly peerRegions: readonly string[];
   readonly defaultRegistry: RegistryRef;
+  /** `http(s)://host[:port]` of the deployment as it was configured; never what a request says. */
+  readonly publicOrigin: string | undefined;
   /** The registry that a Host header means; undefined for a qualified host of a region or domain that is not served here. */
   registryOfHost(host: string | undefined): RegistryRef | undefined;
   /** `host[:port]` for names of this registry, such that it works when pasted into a client. */
@@ -35,6 +39,7 @@ export interface Addressing {
 export interface AddressingSettings {
   readonly defaultRegistry: RegistryRef;
   readonly regions: readonly string[];
+  readonly peerRegions?: readonly string[] | undefined;
   /** The own domain below which qualified hosts live; `amazonaws.com` gives ECR's own names. */
   readonly domain?: string | undefined;
   /** `http(s)://host[:port]`, the address of the default registry as clients see it. */
@@ -110,7 +115,9 @@ export function createAddressing(settings: AddressingSettings): Addressing {
 
   return {
     regions,
+    peerRegions: settings.peerRegions ?? [],
     defaultRegistry,
+    publicOrigin: publicUrl?.origin,
     registryOfHost,
     registryHost,
     endpoint,

@@ -1,6 +1,7 @@
 import type { Blob } from "#metadata/blobs.ts";
 import * as blobs from "#metadata/blobs.ts";
 import type { Repository } from "#metadata/repositories.ts";
+import { findArchivedBlobs } from "#metadata/storage-class-tier.ts";
 import type { Digest } from "#oci/digest.ts";
 import { parseDigest } from "#oci/digest.ts";
 import type { RepositoryName } from "#oci/repository-name.ts";
@@ -8,6 +9,7 @@ import { parseRepositoryName } from "#oci/repository-name.ts";
 import { parseJson } from "#std/json.ts";
 import type { ByteSpan, StoredBytes } from "#storage/driver.ts";
 import { StorageError } from "#storage/driver.ts";
+import { getAccountSetting } from "./account-setting.ts";
 import type { Actor, RegistryContext, RegistryCore, RegistryRef } from "./context.ts";
 import { refuse } from "./errors.ts";
 import type { RepositoryDetail } from "./errors.ts";
@@ -28,6 +30,8 @@ export interface BlobFacts {
 
 /** A blob whose bytes can be opened, whole or in part. */
 export interface ReadableBlob extends BlobFacts {
+  /** Resolves when the key lets it be opened as of now, without a look at the bytes. Throws `key-unusable`. */
+  checkKey(): Promise<void>;
   open(span?: ByteSpan): Promise<StoredBytes>;
 }
 
@@ -35,7 +39,11 @@ export interface ReadableBlob extends BlobFacts {
 export async function getBlob(ctx: RegistryContext, registry: RegistryRef, name: RepositoryName, digest: Digest): Promise<ReadableBlob> {
   const { repository, blob } = await requireBlob(ctx, registry, name, digest);
   const detail = repositoryDetail(registry, name);
-  return { ...factsOf(digest, blob), open: (span) => openCopy(ctx, { detail, registry, name, repository }, blob, span) };
+  return {
+    ...factsOf(digest, blob),
+    checkKey: () => checkKey(ctx, repository, detail),
+    open: (span) => openCopy(ctx, { detail, registry, name, repository }, blob, span),
+  };
 }
 
 /** Where a blob is looked for. */
@@ -74,11 +82,19 @@ async function readCopy(ctx: RegistryContext, where: BlobPlace, blob: Blob, span
   return openProtectedCopy(core, { storageKey: blob.storageKey, sizeBytes: blob.sizeBytes, keys }, span);
 }
 
-/** Says whether the repository holds a blob. A yes is a promise: the caller may reference the blob for as long as the link's grace lasts. Throws `repository-not-found`, `blob-not-found`. */
+/**
+ * Says whether the repository holds a blob that can be had. A yes is a promise: the caller may reference the blob for as long as the link's
+ * grace lasts. Throws `repository-not-found`, `blob-not-found`, `key-unusable`.
+ */
 export async function checkBlob(ctx: RegistryContext, registry: RegistryRef, name: RepositoryName, digest: Digest): Promise<BlobFacts> {
   const { blob, repository } = await requireBlob(ctx, registry, name, digest);
+  await checkKey(ctx, repository, repositoryDetail(registry, name));
   if (!(await promise(ctx, repository.repositoryId, blob))) return refuseMissing(registry, name, digest);
   return factsOf(digest, blob);
+}
+
+async function checkKey({ core }: RegistryContext, { encryptionType, repositoryId }: Repository, detail: RepositoryDetail): Promise<void> {
+  if (encryptionType !== "AES256") await openProtection(core, repositoryId, detail);
 }
 
 /** Those of the digests that the repository holds, with the same promise as {@link checkBlob}. Throws `repository-not-found`. */
@@ -124,7 +140,8 @@ export interface MountRequest {
 
 /**
  * Links a blob that the caller may read elsewhere in the registry into the target repository. Undefined when that is not possible,
- * whatever the reason: no such source, no right, no such blob. The same statements run in each of these cases.
+ * whatever the reason: no such source, no right, no such blob. The same statements run in each of these cases. Where the account has
+ * switched mounting off, always.
  * Throws `repository-not-found` for the target.
  */
 export async function mountBlob(
@@ -134,6 +151,7 @@ export async function mountBlob(
   request: MountRequest,
 ): Promise<BlobFacts | undefined> {
   await getRepository(ctx, registry, target);
+  if ((await getAccountSetting(ctx.core, registry, "BLOB_MOUNTING")) === "DISABLED") return undefined;
   const candidates = request.from === undefined ? await mountSources(ctx, registry, target, request.digest) : [request.from];
   const allowed: RepositoryName[] = [];
   for (const candidate of candidates) if (await request.mayRead(candidate)) allowed.push(candidate);
@@ -147,7 +165,13 @@ export async function mountBlob(
   return blob === undefined ? undefined : factsOf(request.digest, blob);
 }
 
-/** The repositories of the registry in which a mount without a source could find the digest; a bounded number of them. */
+/** Fills up what is asked for. Whether there is a repository of that name makes no difference. */
+const filler = "0" as RepositoryName;
+
+/**
+ * The repositories of the registry in which a mount without a source could find the digest. Always the same number of them: each costs a
+ * decision, and how many have the blob is not for the caller to know.
+ */
 async function mountSources(
   ctx: RegistryContext,
   registry: RegistryRef,
@@ -157,7 +181,7 @@ async function mountSources(
   const { metadata, limits, clock } = ctx.core;
   const targetKey = repositoryKey(registry, target);
   const keys = await blobs.listBlobRepositories(metadata, { targetKey, digest, now: clock.now(), limit: limits.mountSources });
-  return keys.filter((key) => key.region === registry.region).map((key) => key.name as RepositoryName);
+  return Array.from({ length: limits.mountSources }, (_, index) => (keys[index]?.name ?? filler) as RepositoryName);
 }
 
 /** Removes a blob from a repository. Throws `repository-not-found`, `blob-not-found`, and `blob-referenced` while a live manifest needs it. */
@@ -171,6 +195,31 @@ export async function deleteBlob(ctx: RegistryContext, registry: RegistryRef, na
 /** Who asked for a ticket. The access key is in it so that a disabled key stops its tickets too. */
 export interface TicketActor extends Actor {
   readonly accessKeyId?: string;
+}
+
+/** A blob that could be read, or whether only archived manifests hold it. Throws `repository-not-found`. */
+async function findForDownload(
+  ctx: RegistryContext,
+  registry: RegistryRef,
+  name: RepositoryName,
+  digest: Digest,
+): Promise<{ readonly blob: Blob | undefined; readonly isArchived: boolean }> {
+  const { metadata, clock } = ctx.core;
+  const { repository, blob } = await blobs.findBlob(metadata, repositoryKey(registry, name), digest, clock.now());
+  if (repository === undefined) return refuse("repository-not-found", repositoryDetail(registry, name));
+  if (blob?.referenced === true) return { blob, isArchived: false };
+  return { blob, isArchived: (await findArchivedBlobs(metadata, repository.repositoryId, [digest])).has(digest) };
+}
+
+/** Those of the digests that the repository holds in archived manifests only, if it does not hold them otherwise. Throws `repository-not-found`. */
+export async function listArchivedBlobs(
+  ctx: RegistryContext,
+  registry: RegistryRef,
+  name: RepositoryName,
+  digests: readonly Digest[],
+): Promise<ReadonlySet<string>> {
+  const { repositoryId } = await getRepository(ctx, registry, name);
+  return findArchivedBlobs(ctx.core.metadata, repositoryId, digests);
 }
 
 /** What an opened ticket says. It grants nothing by itself: the caller asks again whether that actor may, then reads the blob. */
@@ -196,8 +245,10 @@ export async function createDownloadTicket(
   digest: Digest,
 ): Promise<{ readonly ticket: string; readonly expiresAt: number }> {
   const { clock, limits, sealer } = ctx.core;
-  const { blob } = await requireBlob(ctx, registry, name, digest);
-  if (!blob.referenced) return refuse("blob-unreferenced", { ...repositoryDetail(registry, name), digest });
+  const { blob, isArchived } = await findForDownload(ctx, registry, name, digest);
+  if (isArchived || blob?.referenced === false)
+    return refuse("blob-unreferenced", { ...repositoryDetail(registry, name), digest, isArchived });
+  if (blob === undefined) return refuseMissing(registry, name, digest);
   const expiresAt = clock.now() + limits.downloadTicketMs;
   const { accountId, principalId, arn, accessKeyId = null } = ctx.actor;
   const plain = JSON.stringify([expiresAt, registry.accountId, registry.region, name, digest, accountId, principalId, arn, accessKeyId]);

@@ -8,9 +8,11 @@ import type { Random } from "#std/random.ts";
 import type { Database } from "#metadata/database.ts";
 import type { Sealer } from "#sealing/sealer.ts";
 import type { StorageDriver } from "#storage/driver.ts";
+import type { CreationRoles } from "./creation-role.ts";
 import type { KeyService } from "./key-service.ts";
 import type { Limits } from "./limits.ts";
 import type { ManifestCache } from "./manifest-cache.ts";
+import type { PullNotes } from "./pull-time.ts";
 import type { UploadHashes } from "./upload-hashes.ts";
 
 /** One registry: an account in a region. Repository names are unique inside it. */
@@ -38,11 +40,15 @@ export interface RegistryCore {
   readonly limits: Limits;
   /** Keys that repositories can be encrypted under. */
   readonly keys: KeyService;
+  /** Says what the roles of creation templates may do. */
+  readonly creationRoles: CreationRoles;
   readonly log: Log;
   /** Bytes by digest, cached blind; who may see them is decided before. */
   readonly manifests: ManifestCache;
   /** Running hashes of open upload sessions in this process. */
   readonly uploads: UploadHashes;
+  /** Pulls that are not written down yet. */
+  readonly pulls: PullNotes;
 }
 
 /** One request's view: the core, who asks, and under which id it is logged. */

@@ -14,8 +14,25 @@ export interface RegistryErrorDetails {
   "repository-not-found": RepositoryDetail;
   "repository-exists": RepositoryDetail;
   "repository-not-empty": RepositoryDetail;
+  /** A repository that the registry was to create itself and could not; whoever asked for it is told that it does not exist. */
+  "creation-refused": RepositoryDetail & { readonly reason: string };
+  /** `message` is ECR's whole sentence. */
+  "lifecycle-policy-invalid": { readonly message: string };
+  "lifecycle-policy-not-found": RepositoryDetail;
+  "lifecycle-preview-in-progress": RepositoryDetail;
+  "lifecycle-preview-not-found": RepositoryDetail;
+  /** A creation template of that prefix. */
+  "template-exists": { readonly registryId: string; readonly prefix: string };
+  "template-not-found": { readonly registryId: string; readonly prefix: string };
+  /** A principal whose pulls do not count already. */
+  "pull-exclusion-exists": { readonly registryId: string; readonly principalArn: string };
+  "pull-exclusion-not-found": { readonly registryId: string; readonly principalArn: string };
   /** A tag or digest that the repository does not hold. */
   "manifest-not-found": RepositoryDetail & { readonly digest?: string; readonly tag?: string };
+  /** It is in the archive, or on its way back. */
+  "manifest-archived": RepositoryDetail & { readonly digest?: string; readonly tag?: string; readonly status: "ARCHIVED" | "ACTIVATING" };
+  /** The manifest has that class already, or something holds it where it is. `reason` completes the sentence. */
+  "storage-class-refused": RepositoryDetail & { readonly digest: string; readonly tag?: string; readonly reason: string };
   /** Not a manifest: bad JSON, wrong types, unsupported media type, disagreement between header and body. */
   "manifest-invalid": { readonly problem: string };
   "manifest-too-large": { readonly limitBytes: number };
@@ -33,8 +50,8 @@ export interface RegistryErrorDetails {
   "manifest-exists": RepositoryDetail & { readonly digest: string; readonly tag?: string };
   "tag-immutable": RepositoryDetail & { readonly tag: string };
   "blob-not-found": RepositoryDetail & { readonly digest: string };
-  /** The blob is there, but no live manifest of the repository references it (GetDownloadUrlForLayer). */
-  "blob-unreferenced": RepositoryDetail & { readonly digest: string };
+  /** The blob is there, but no live manifest of the repository references it, or only archived ones do (GetDownloadUrlForLayer). */
+  "blob-unreferenced": RepositoryDetail & { readonly digest: string; readonly isArchived?: boolean };
   /** DELETE of a blob that a live manifest of the repository references. */
   "blob-referenced": RepositoryDetail & { readonly digest: string };
   /** CompleteLayerUpload of a blob that the repository already holds. The data plane answers 201 instead. */
@@ -67,6 +84,20 @@ export interface RegistryErrorDetails {
   "parameter-invalid": { readonly parameter: string; readonly constraint: string };
   /** The key of the repository refuses to be used: it is disabled, deleted, or its grant was taken back. `kmsError` is KMS's code. */
   "key-unusable": RepositoryDetail & { readonly kmsError: string; readonly reason: string };
+  "pull-through-rule-not-found": { readonly registryId: string; readonly prefix: string };
+  "pull-through-rule-exists": { readonly registryId: string; readonly prefix: string };
+  /** Another registry, from which something was to be fetched, does not let us have it. */
+  "upstream-denied": RepositoryDetail;
+  /** Another registry wants to be asked later. */
+  "upstream-rate-limited": RepositoryDetail;
+  /** Another registry does not answer, or answers what cannot be right. */
+  "upstream-unavailable": RepositoryDetail;
+  /** Nobody has scanned it, or not in the way that the registry is set to. */
+  "scan-not-found": RepositoryDetail & { readonly digest?: string; readonly tag?: string };
+  /** There is no file system in it to look through. */
+  "scan-unsupported": RepositoryDetail & { readonly digest: string };
+  /** Scans are not begun by hand where scanning is enhanced. */
+  "scan-disabled": Record<string, never>;
   /** The bytes cannot be written now: the disk is full. */
   "storage-full": Record<string, never>;
   /** The client went away or stopped in the middle of its body. */

@@ -4,19 +4,18 @@ import * as garbage from "#metadata/garbage.ts";
 import { readManifestBytes } from "#metadata/manifests.ts";
 import { findRepositoryEncryption } from "#metadata/repository-encryption.ts";
 import { digestAlgorithm, digestOf, parseDigest } from "#oci/digest.ts";
-import { nestedSize } from "#sealing/nested-frames.ts";
 import type { StoredBytes } from "#storage/driver.ts";
 import { StorageError } from "#storage/driver.ts";
 import { inBatches } from "./batches.ts";
 import type { RegistryCore } from "./context.ts";
 import { openManifest } from "./manifest-bytes.ts";
 import { selectOrphanedCopies, selectOrphanedSegments } from "./orphan.ts";
-import { openProtectedCopy } from "./protected-bytes.ts";
+import { openProtectedCopy, storedSize } from "./protected-bytes.ts";
 import { openBlobKeys, openDomain, openProtection } from "./protection.ts";
 
 /** What is wrong with one blob or manifest. */
 export interface FsckProblem {
-  readonly kind: "bytes-missing" | "size-mismatch" | "digest-mismatch" | "blob-unlinked" | "unreadable";
+  readonly kind: "bytes-missing" | "size-mismatch" | "digest-mismatch" | "blob-unlinked" | "tier-mismatch" | "unreadable";
   readonly what: "blob" | "manifest";
   readonly digest: string;
   /** In words: what was found, and what should have been. */
@@ -92,12 +91,14 @@ async function checkAllBlobs(core: RegistryCore, findings: Findings, readBytes: 
 }
 
 async function checkBlob(core: RegistryCore, findings: Findings, row: BlobRow, readBytes: boolean): Promise<FsckProblem | undefined> {
-  const { digest, sizeBytes, storageKey } = row;
+  const { digest, storageKey } = row;
   const problem = (kind: FsckProblem["kind"], detail: string): FsckProblem => ({ kind, what: "blob", digest, detail });
   try {
     const found = await core.storage.stat(storageKey);
     if (found === undefined) return problem("bytes-missing", `no bytes under '${storageKey}'`);
-    const storedBytes = nestedSize(sizeBytes, layersOf(row));
+    const storedBytes = storedSize(row);
+    const tier = core.storage.tiers?.tierOf(storageKey) ?? "standard";
+    if (tier !== row.tier) return problem("tier-mismatch", `'${storageKey}' is in the ${tier} tier instead of the ${row.tier} one`);
     if (found.sizeBytes !== storedBytes) {
       return problem("size-mismatch", `${found.sizeBytes} bytes under '${storageKey}' instead of ${storedBytes}`);
     }
@@ -109,11 +110,6 @@ async function checkBlob(core: RegistryCore, findings: Findings, row: BlobRow, r
   } catch (error) {
     return problem(error instanceof StorageError && error.kind === "not-found" ? "bytes-missing" : "unreadable", String(error));
   }
-}
-
-/** How often the copy is framed; its keys are sealed one by one. */
-function layersOf({ sealedKey }: BlobRow): number {
-  return sealedKey === undefined ? 0 : sealedKey.split(".").length;
 }
 
 /** Undefined for a copy that nobody can open any more: the last repository of its domain is gone. */
@@ -152,12 +148,16 @@ async function checkAllManifests(core: RegistryCore, findings: Findings, readByt
   for (;;) {
     const rows = await garbage.listManifestsForFsck(core.metadata, { after, limit: batchSize });
     for (const row of rows) {
-      const { manifestId, digest, repositoryName, unlinkedBlobs } = row;
+      const { manifestId, digest, repositoryName, unlinkedBlobs, coldBlobs } = row;
       after = manifestId;
       findings.manifests += 1;
       for (const blob of unlinkedBlobs) {
         const detail = `the repository '${repositoryName}' does not hold its blob ${blob}`;
         report(findings, { kind: "blob-unlinked", what: "manifest", digest, detail });
+      }
+      for (const blob of coldBlobs) {
+        const detail = `its blob ${blob} is in the cold tier, and the manifest is not archived`;
+        report(findings, { kind: "tier-mismatch", what: "manifest", digest, detail });
       }
       if (readBytes) await checkManifestBytes(core, findings, row);
     }

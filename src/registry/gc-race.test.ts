@@ -11,6 +11,7 @@ import type { Tag } from "#oci/tag.ts";
 import { systemRandom } from "#std/random.ts";
 import type { CommitTarget, StorageDriver } from "#storage/driver.ts";
 import { createFilesystemDriver } from "#storage/filesystem.ts";
+import { createTieredDriver } from "#storage/tiered.ts";
 import { getBlob, mountBlob } from "./blob.ts";
 import type { RegistryContext } from "./context.ts";
 import { RegistryError } from "./errors.ts";
@@ -18,7 +19,10 @@ import { runFsck } from "./fsck.ts";
 import { runGarbageCollection } from "./gc.ts";
 import type { NewManifest } from "./manifest.ts";
 import { deleteManifest, putManifest } from "./manifest.ts";
+import { listManifests } from "./manifest-batch.ts";
 import { createRepository } from "./repository.ts";
+import { archiveManifests, updateStorageClass } from "./storage-class.ts";
+import { activateManifest, tierBlobs } from "./storage-class-move.ts";
 import type { TestRegistry } from "./testing/test-registry.ts";
 import { createManualClock, incoming, manifestOf, openTestRegistry, pushBlob, readAll, registry, sha256 } from "./testing/test-registry.ts";
 import { appendUpload, completeUpload, startUpload } from "./upload.ts";
@@ -34,7 +38,11 @@ let opened: TestRegistry;
 
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "gc-race-"));
-  const storage = dawdling(await createFilesystemDriver({ folder: join(folder, "blobs"), random: systemRandom }));
+  const [standard, cold] = await Promise.all(
+    ["blobs", "cold"].map(async (each) => dawdling(await createFilesystemDriver({ folder: join(folder, each), random: systemRandom }))),
+  );
+  assert.ok(standard !== undefined && cold !== undefined);
+  const storage = createTieredDriver({ standard, cold });
   // Deletions are final at once, so that the collector finds work all the time.
   opened = await openTestRegistry({ databaseFile: join(folder, "db"), storage, clock: createManualClock(), limits: { undoMs: 0 } });
   for (const name of names) await createRepository(opened.ctx, registry, name);
@@ -111,50 +119,86 @@ async function expectReadable(ctx: RegistryContext, name: RepositoryName, conten
   assert.equal(await readAll(stored.stream), content);
 }
 
+/** Sends a manifest to the archive and takes it out again, by a restore or a push. */
+async function archiveAndReturn(
+  ctx: RegistryContext,
+  name: RepositoryName,
+  digest: Digest,
+  pushAgain: () => Promise<unknown>,
+): Promise<void> {
+  assert.deepEqual((await archiveManifests(ctx, registry, name, [digest])).archived, [digest]);
+  await setTimeout(pick([0, 1, 10, 30, 150]));
+  if (pick([true, false])) return void (await pushAgain());
+  await updateStorageClass(ctx, registry, name, { id: { digest }, target: "STANDARD" });
+  const { manifests: found } = await listManifests(ctx, registry, name, { limit: 1_000, status: "ACTIVATING" });
+  const manifestId = found.find((each) => each.digest === digest)?.manifestId ?? 0;
+  for (;;) {
+    const outcome = await activateManifest(ctx.core, { manifestId });
+    if (outcome === "activated") return;
+    assert.equal(outcome, "cold", "another one is moving a blob of it");
+    await setTimeout(1);
+  }
+}
+
 /** Pushes what is nobody else's manifest over everybody's blobs, checks it, deletes it again; begins a push again when the collector was faster. */
 async function pushAndDelete(ctx: RegistryContext, pusher: number, graceMs: number | undefined): Promise<void> {
   for (let round = 0; round < roundsPerPusher; round += 1) {
     const name = pick(names);
     const layers = [pick(contents), pick(contents)];
     const input: NewManifest = { bytes: manifestOf(`config ${pusher}`, layers), tags: [`tag-${pusher}` as Tag], plane: "oci" };
-    let digest: Digest;
-    for (;;) {
-      for (const content of [`config ${pusher}`, ...layers]) await provide(ctx, name, content);
-      const accepted = await unlessMissing(() => putManifest(ctx, registry, name, input));
-      assert.ok(accepted !== undefined || graceMs === 0, "within the grace no push is disturbed");
-      if (accepted === undefined) continue;
-      ({ digest } = accepted);
-      break;
-    }
+    const push = async (): Promise<Digest> => {
+      for (;;) {
+        for (const content of [`config ${pusher}`, ...layers]) await provide(ctx, name, content);
+        const accepted = await unlessMissing(() => putManifest(ctx, registry, name, input));
+        assert.ok(accepted !== undefined || graceMs === 0, "within the grace no push is disturbed");
+        if (accepted !== undefined) return accepted.digest;
+      }
+    };
+    const digest = await push();
     for (const content of [`config ${pusher}`, ...layers]) await expectReadable(ctx, name, content);
+    if (graceMs === 0 && round % 2 === 0) {
+      await archiveAndReturn(ctx, name, digest, push);
+      for (const content of [`config ${pusher}`, ...layers]) await expectReadable(ctx, name, content);
+    }
     // A delete takes what it alone referenced out of sight at once, also from under a push that counts on it: only where pushes begin again.
     if (graceMs === 0 && round % 3 !== 0) await deleteManifest(ctx, registry, name, digest);
   }
 }
+
+const maxRounds = 10;
 
 for (const graceMs of [0, undefined]) {
   test(`pushers against two collectors ${graceMs === 0 ? "without any waiting time" : "with the usual waiting times"}`, async () => {
     const { ctx } = opened;
     const stop = new AbortController();
     let collected = 0;
+    let moved = 0;
     const core = { ...ctx.core, metadata: { ...ctx.core.metadata, read: ctx.core.metadata.read.withPlugin(dawdlingReads) } };
     const collector = async () => {
       while (!stop.signal.aborted) {
         const { deletedCopies, failures } = await runGarbageCollection(core, { graceMs });
         collected += deletedCopies;
-        assert.equal(failures, 0);
+        const tiering = await tierBlobs(core);
+        moved += tiering.moved;
+        assert.deepEqual([failures, tiering.failures], [0, 0]);
         // A client gets through only if the collector leaves it the time.
         await setTimeout(pick([1, 10, 30]));
       }
     };
     const collectors = [collector(), collector()];
-    const pushes = Array.from({ length: pushers }, (_, pusher) => pushAndDelete(ctx, pusher, graceMs));
-    await Promise.allSettled(pushes);
+    let pushes: readonly Promise<void>[] = [];
+    // Whether a blob has come to the archive is a matter of chance, so there are as many rounds as that takes.
+    const isEnough = (): boolean => graceMs !== 0 || moved > 0;
+    for (let round = 0; round === 0 || (round < maxRounds && !isEnough()); round += 1) {
+      pushes = [...pushes, ...Array.from({ length: pushers }, (_, pusher) => pushAndDelete(ctx, pusher, graceMs))];
+      await Promise.allSettled(pushes);
+    }
     stop.abort();
     await Promise.all([...collectors, ...pushes]);
     const { problems, unreferencedEntries, manifests } = await runFsck(ctx.core, { readBytes: true });
     assert.deepEqual([problems, unreferencedEntries], [[], 0]);
     assert.ok(manifests > 0);
     assert.ok(collected > 0, "the collector had something to do");
+    assert.ok(moved > 0 || graceMs !== 0, "and so had the archive");
   });
 }

@@ -3,6 +3,7 @@
  * The protocol, and why no race loses a blob, is written down in `docs/gc.md`.
  */
 import * as garbage from "#metadata/garbage.ts";
+import { endExpiredMoves } from "#metadata/storage-class-tier.ts";
 import { deleteUploadSession } from "#metadata/upload-sessions.ts";
 import type { StoredEntry } from "#storage/driver.ts";
 import { inBatches, repeatUntilDone } from "./batches.ts";
@@ -62,6 +63,7 @@ export async function runGarbageCollection(core: RegistryCore, options: GcOption
   const { signal } = options;
   const pass: Pass = { core, signal, failures: 0 };
   const expiredUploads = await repeatUntilDone(signal, () => endExpiredUploads(pass, waits.now));
+  await repeatUntilDone(signal, () => endExpiredMoves(metadata, { now: waits.now, limit: batchSize }));
   const deletedBefore = waits.now - waits.tombstoneMs;
   const purgedTombstones = await repeatUntilDone(signal, () => garbage.purgeTombstones(metadata, { deletedBefore, limit: batchSize }));
   const droppedLinks = await repeatUntilDone(signal, () =>
@@ -72,7 +74,7 @@ export async function runGarbageCollection(core: RegistryCore, options: GcOption
   );
   const condemnedBefore = waits.now - waits.condemnedMs;
   const killedBlobs = await repeatUntilDone(signal, () => garbage.killBlobs(metadata, { condemnedBefore, limit: batchSize }));
-  const deletedCopies = await deleteGoneCopies(pass);
+  const deletedCopies = await deleteGoneCopies(pass, condemnedBefore);
   const copies = await sweep(pass, core.storage.listStored(), waits, selectOrphanedCopies, (key) => core.storage.delete(key));
   const segments = await sweep(pass, core.storage.listSegments(), waits, selectOrphanedSegments, (key) => core.storage.deleteSegment(key));
   const report: GcReport = {
@@ -123,14 +125,17 @@ async function endExpiredUploads(pass: Pass, now: number): Promise<number> {
   return ended;
 }
 
-/** Deletes the bytes first and the row second: a crash in between deletes them again, which is no error. */
-async function deleteGoneCopies(pass: Pass): Promise<number> {
+/**
+ * Deletes the bytes first and the row second: a crash in between deletes them again, which is no error. A copy that another one has replaced
+ * is still read by who looked before, so it waits as a condemned one does.
+ */
+async function deleteGoneCopies(pass: Pass, condemnedBefore: number): Promise<number> {
   const { core, signal } = pass;
   let deleted = 0;
   let after = 0;
   await repeatUntilDone(signal, async () => {
     // Goes on behind a copy that cannot be deleted: it must not hold up the others.
-    const gone = await garbage.listGone(core.metadata, { limit: batchSize, after });
+    const gone = await garbage.listGone(core.metadata, { limit: batchSize, after, condemnedBefore });
     for (const { blobId, storageKey } of gone) {
       after = blobId;
       if (!(await attempt(pass, storageKey, () => core.storage.delete(storageKey)))) continue;

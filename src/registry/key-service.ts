@@ -12,7 +12,7 @@ export interface KeyUse {
   readonly repositoryArn: string;
 }
 
-/** The two grants of a repository. */
+/** The two grants of a repository; empty texts where the service needs none. */
 export interface RepositoryGrants {
   /** For what is in the repository. */
   readonly contentGrantId: string;
@@ -21,10 +21,12 @@ export interface RepositoryGrants {
 }
 
 /**
- * Keys that others keep. Every function judges the key, the grant and the secret as of this moment, and rejects with {@link KeyRefusal} when
- * the key is not to be used: nothing here is remembered.
+ * Keys that others keep. Every function judges the key, the grant and the secret as of this moment (of a key that is kept elsewhere: of at
+ * most a second ago), and rejects with {@link KeyRefusal} when the key is not to be used.
  */
 export interface KeyService {
+  /** Who keeps the keys of new repositories: this deployment, which knows their policies, or somebody else. */
+  readonly keeper: "here" | "elsewhere";
   /** The ARN of the key that a reference (id, ARN, alias) means in the registry; without one its default key, made now if need be. */
   resolve(registry: RegistryRef, reference: string | undefined): Promise<string>;
   /** Lets this service use the key for a repository. */

@@ -4,6 +4,9 @@ export interface Limits {
   readonly manifestBytes: number;
   readonly repositoriesPerRegistry: number;
   readonly manifestsPerRepository: number;
+  readonly creationTemplatesPerRegistry: number;
+  /** Principals whose pulls do not count. */
+  readonly pullTimeExclusions: number;
   readonly tagsPerManifest: number;
   /** Key-value tags on one repository (not manifest tags). */
   readonly resourceTags: number;
@@ -17,6 +20,8 @@ export interface Limits {
   readonly condemnedMs: number;
   /** How long a deletion can be undone. */
   readonly undoMs: number;
+  /** Every lifecycle policy runs at least once in this time. */
+  readonly lifecycleEveryMs: number;
   /** Life of a URL from GetDownloadUrlForLayer. */
   readonly downloadTicketMs: number;
   /** The part size that InitiateLayerUpload advises. */
@@ -37,7 +42,7 @@ export interface Limits {
   readonly referrersPage: number;
   /** A page of referrers ends early here: clients refuse an index of more than 4 MiB. */
   readonly referrersPageBytes: number;
-  /** Repositories considered when a mount names no source. */
+  /** Repositories considered when a mount names no source. Each such mount asks for so many, also where fewer have the blob. */
   readonly mountSources: number;
 }
 
@@ -52,6 +57,8 @@ export const defaultLimits: Limits = {
   manifestBytes: 4 * mebibyte,
   repositoriesPerRegistry: 100_000,
   manifestsPerRepository: 100_000,
+  creationTemplatesPerRegistry: 100,
+  pullTimeExclusions: 100,
   tagsPerManifest: 1_000,
   resourceTags: 50,
   uploadTtlMs: dayMs,
@@ -59,6 +66,7 @@ export const defaultLimits: Limits = {
   unreferencedGraceMs: dayMs,
   condemnedMs: 20 * minuteMs,
   undoMs: 7 * dayMs,
+  lifecycleEveryMs: dayMs,
   downloadTicketMs: 15 * minuteMs,
   partSizeBytes: 10 * mebibyte,
   partMaxBytes: 20 * mebibyte,
@@ -71,5 +79,5 @@ export const defaultLimits: Limits = {
   catalogPage: 1_000,
   referrersPage: 1_000,
   referrersPageBytes: 4_000_000,
-  mountSources: 100,
+  mountSources: 8,
 };

@@ -1,5 +1,5 @@
 /** Many manifests at once, named by digest, tag or both: what fails is told per name, and the rest succeeds. */
-import type { ManifestSelector, TagStatus, TaggedManifest } from "#metadata/manifests.ts";
+import type { ManifestSelector, StatusFilter, TagStatus, TaggedManifest } from "#metadata/manifests.ts";
 import * as manifests from "#metadata/manifests.ts";
 import type { Digest } from "#oci/digest.ts";
 import { parseDigest } from "#oci/digest.ts";
@@ -23,11 +23,21 @@ export interface ManifestName {
 /** Why one of the names failed. */
 export interface ManifestFailure {
   readonly id: ManifestName;
-  readonly code: "not-found" | "referenced" | "tag-digest-mismatch" | "missing-id" | "digest-invalid" | "tag-invalid" | "key-unusable";
+  readonly code:
+    | "not-found"
+    | "referenced"
+    | "tag-digest-mismatch"
+    | "missing-id"
+    | "digest-invalid"
+    | "tag-invalid"
+    | "key-unusable"
+    | "archived";
   /** With `referenced`: the digests of the indexes that hold it. */
   readonly parents?: readonly string[];
   /** With `key-unusable`: why. */
   readonly reason?: string;
+  /** With `archived`: whether it is on its way back. */
+  readonly status?: "ARCHIVED" | "ACTIVATING";
 }
 
 /** A (digest, tag) pair; without tag for an untagged manifest. */
@@ -100,11 +110,18 @@ export async function getManifests(
   const failures = [...described.failures];
   const found: (StoredManifest & { readonly tag?: string })[] = [];
   for (const { id, manifest } of described.manifests) {
-    const { mediaType, sizeBytes } = manifest;
+    const { manifestId, mediaType, sizeBytes, status } = manifest;
+    if (status !== "ACTIVE") {
+      failures.push({ id, code: "archived", status });
+      continue;
+    }
     const bytes = await bytesOrFailure(ctx, { id, manifest, isPlain: described.isPlain }, repositoryDetail(registry, name));
     if (bytes !== undefined && "code" in bytes) failures.push(bytes);
     else if (bytes === undefined) failures.push({ id, code: "not-found" });
-    else found.push({ digest: manifest.digest as Digest, mediaType, sizeBytes, bytes, ...(id.tag !== undefined && { tag: id.tag }) });
+    else {
+      const tag = id.tag === undefined ? {} : { tag: id.tag };
+      found.push({ manifestId, digest: manifest.digest as Digest, mediaType, sizeBytes, bytes, ...tag });
+    }
   }
   return { manifests: found, failures };
 }
@@ -186,16 +203,24 @@ function refusalOf(id: ManifestName, result: Refused): ManifestFailure {
   return { id, code: result.outcome === "tag-digest-mismatch" ? "tag-digest-mismatch" : "not-found" };
 }
 
+/** Which manifests a listing shows. */
+export interface ManifestFilter {
+  /** Absent: any. */
+  readonly tagStatus?: TagStatus | undefined;
+  /** Absent: what can be pulled. */
+  readonly status?: StatusFilter | undefined;
+}
+
 /** One page of manifests with their tags, in the order of their ids; `next` is the `after` of the next page. Throws `repository-not-found`. */
 export async function listManifests(
   ctx: RegistryContext,
   registry: RegistryRef,
   name: RepositoryName,
-  page: PageRequest<number> & { readonly tagStatus?: TagStatus | undefined },
+  page: PageRequest<number> & ManifestFilter,
 ): Promise<{ readonly manifests: readonly TaggedManifest[]; readonly next?: number }> {
   const { repositoryId } = await getRepository(ctx, registry, name);
-  const { after, limit, tagStatus = "ANY" } = page;
-  const query = { tagStatus, ...(after !== undefined && { after }), limit: limit + 1 };
+  const { after, limit, tagStatus = "ANY", status = "ACTIVE" } = page;
+  const query = { tagStatus, status, ...(after !== undefined && { after }), limit: limit + 1 };
   const { items, last } = cutPage(await manifests.listManifests(ctx.core.metadata, repositoryId, query), limit);
   return { manifests: items, ...(last !== undefined && { next: last.manifestId }) };
 }
@@ -211,11 +236,11 @@ export async function listManifestTags(
   ctx: RegistryContext,
   registry: RegistryRef,
   name: RepositoryName,
-  page: PageRequest<ManifestTagPosition> & { readonly tagStatus?: TagStatus | undefined },
+  page: PageRequest<ManifestTagPosition> & ManifestFilter,
 ): Promise<{ readonly entries: readonly ManifestTagPair[]; readonly next?: ManifestTagPosition }> {
   const { repositoryId } = await getRepository(ctx, registry, name);
-  const { after, limit, tagStatus = "ANY" } = page;
-  const query = { tagStatus, ...(after !== undefined && { after }), limit: limit + 1 };
+  const { after, limit, tagStatus = "ANY", status = "ACTIVE" } = page;
+  const query = { tagStatus, status, ...(after !== undefined && { after }), limit: limit + 1 };
   const { items, last } = cutPage(await manifests.listManifestTags(ctx.core.metadata, repositoryId, query), limit);
   const entries = items.map(({ digest, tag }) => ({ digest: digest as Digest, ...(tag !== undefined && { tag }) }));
   return { entries, ...(last !== undefined && { next: { manifestId: last.manifestId, tag: last.tag ?? "" } }) };

@@ -9,7 +9,10 @@ import type { RepositoryName } from "#oci/repository-name.ts";
 import type { Tag } from "#oci/tag.ts";
 import type { RegistryContext, RegistryRef } from "./context.ts";
 import { refuse } from "./errors.ts";
+import { followUpsOf } from "./follow-up.ts";
+import type { AskPusher } from "./follow-up.ts";
 import { manifestBytes, sealManifest } from "./manifest-bytes.ts";
+import { openProtection } from "./protection.ts";
 import { authorOf, repositoryDetail, repositoryKey } from "./scope.ts";
 
 /** What a client learns of a manifest without its bytes. */
@@ -21,6 +24,8 @@ export interface ManifestFacts {
 
 /** A manifest as it was pushed, byte for byte. */
 export interface StoredManifest extends ManifestFacts {
+  /** Never given out twice; undefined for what is handed on before it is stored here. */
+  readonly manifestId?: number;
   readonly bytes: Uint8Array;
 }
 
@@ -34,19 +39,32 @@ export interface NewManifest {
   readonly tags: readonly Tag[];
   /** On the data plane an identical push is accepted again, and sparse indexes may be allowed; ECR's API refuses both. */
   readonly plane: "oci" | "ecr";
+  /** The children of an index may come later, whatever the registry's setting: they follow from where the index comes from. */
+  readonly sparse?: boolean;
+  /**
+   * Present for a copy of what another registry holds: the versions of its tags. Such a copy is never sent on to other registries, and a tag
+   * that is newer here, or immutable, stays where it is.
+   */
+  readonly tagVersions?: ReadonlyMap<Tag, number> | undefined;
+  /** Present for what a pull-through cache rule fetched: when the upstream was asked. A tag that was pushed here, or is immutable, stays where it is. */
+  readonly upstreamSeenAt?: number;
+  /** Written in the same step, whether or not anything changes. */
+  readonly alongside?: manifests.PutAlongside;
+  /** Who pushes may be asked what else they may do. Absent where nobody pushes, but the registry itself. */
+  readonly askPusher?: AskPusher | undefined;
 }
 
 /** What became of a push. */
 export interface PutManifestResult {
+  /** Never given out twice. */
+  readonly manifestId: number;
   readonly digest: Digest;
   readonly mediaType: string;
   readonly subject?: Digest;
   readonly tags: readonly Tag[];
 }
 
-const scanFailure = "No scan engine is installed in this registry.";
-
-/** The manifest that a tag or digest names. Throws `repository-not-found`, `manifest-not-found`, `key-unusable`. */
+/** The manifest that a tag or digest names. Throws `repository-not-found`, `manifest-not-found`, `manifest-archived`, `key-unusable`. */
 export async function getManifest(
   ctx: RegistryContext,
   registry: RegistryRef,
@@ -57,17 +75,19 @@ export async function getManifest(
   const place = { ...manifest, isPlain: manifest.encryptionType === "AES256" };
   const bytes = await manifestBytes(ctx, place, repositoryDetail(registry, name));
   if (bytes === undefined) return refuseMissing(registry, name, reference);
-  return { ...factsOf(manifest), bytes };
+  return { ...factsOf(manifest), manifestId: manifest.manifestId, bytes };
 }
 
-/** Like {@link getManifest} without reading the bytes. */
+/** Like {@link getManifest} without reading the bytes: what it says can be had, so the key is asked too. */
 export async function findManifestFacts(
   ctx: RegistryContext,
   registry: RegistryRef,
   name: RepositoryName,
   reference: Reference,
 ): Promise<ManifestFacts> {
-  return factsOf(await requireManifest(ctx, registry, name, reference));
+  const manifest = await requireManifest(ctx, registry, name, reference);
+  if (manifest.encryptionType !== "AES256") await openProtection(ctx.core, manifest.repositoryId, repositoryDetail(registry, name));
+  return factsOf(manifest);
 }
 
 async function requireManifest(
@@ -78,12 +98,18 @@ async function requireManifest(
 ): Promise<manifests.ResolvedManifest> {
   const manifest = await manifests.resolveManifest(ctx.core.metadata, repositoryKey(registry, name), reference);
   if (manifest === "no-repository") return refuse("repository-not-found", repositoryDetail(registry, name));
-  return manifest === "no-manifest" ? refuseMissing(registry, name, reference) : manifest;
+  if (manifest === "no-manifest") return refuseMissing(registry, name, reference);
+  const { status } = manifest;
+  if (status !== "ACTIVE") return refuse("manifest-archived", { ...repositoryDetail(registry, name), ...named(reference), status });
+  return manifest;
 }
 
 function refuseMissing(registry: RegistryRef, name: RepositoryName, reference: Reference): never {
-  const which = reference.kind === "tag" ? { tag: reference.tag } : { digest: reference.digest };
-  return refuse("manifest-not-found", { ...repositoryDetail(registry, name), ...which });
+  return refuse("manifest-not-found", { ...repositoryDetail(registry, name), ...named(reference) });
+}
+
+function named(reference: Reference): { readonly tag: string } | { readonly digest: string } {
+  return reference.kind === "tag" ? { tag: reference.tag } : { digest: reference.digest };
 }
 
 function factsOf({ digest, mediaType, sizeBytes }: manifests.ResolvedManifest): ManifestFacts {
@@ -121,11 +147,14 @@ export async function putManifest(
     ...(annotations !== undefined && { annotations }),
     contentSizeBytes: manifest.contentSizeBytes,
     tags,
-    allowMissingChildren: plane === "oci" && limits.allowSparseIndexes,
+    tagVersions: input.tagVersions,
+    upstreamSeenAt: input.upstreamSeenAt,
+    alongside: input.alongside,
+    allowMissingChildren: input.sparse === true || (plane === "oci" && limits.allowSparseIndexes),
     whenSame: plane === "oci" ? "accept" : "refuse",
     maxManifests: limits.manifestsPerRepository,
     maxTagsPerManifest: limits.tagsPerManifest,
-    ...(kind === "image" && { scanFailure }),
+    followUps: await followUpsOf(ctx.core, { registry, name, manifest, isCopy: input.tagVersions !== undefined }, input.askPusher),
     author: authorOf(ctx),
   };
   let outcome = await manifests.putManifest(metadata, stored);
@@ -135,7 +164,8 @@ export async function putManifest(
     outcome = await manifests.putManifest(metadata, { ...stored, sealed });
   }
   if (outcome.outcome !== "stored") return refusePut(ctx, registry, name, digest, tags, outcome);
-  return { digest, mediaType, tags, ...(subject !== undefined && { subject: subject.digest }) };
+  const { manifestId } = outcome.manifest;
+  return { manifestId, digest, mediaType, tags, ...(subject !== undefined && { subject: subject.digest }) };
 }
 
 /** The digest under which the bytes are stored: SHA-256, or the one asked for if the bytes have it. */

@@ -8,6 +8,11 @@ import type { ByteSpan, LocalBytes, SegmentKey, SegmentWriter } from "#storage/d
 import { StorageError } from "#storage/driver.ts";
 import type { RegistryCore } from "./context.ts";
 
+/** How many bytes a stored copy has: more than its content when it is framed, once for each of its keys, which are sealed one by one. */
+export function storedSize({ sizeBytes, sealedKey }: { readonly sizeBytes: number; readonly sealedKey?: string }): number {
+  return nestedSize(sizeBytes, sealedKey === undefined ? 0 : sealedKey.split(".").length);
+}
+
 /** Frames what is written to a segment. */
 export function protectWriter(writer: SegmentWriter, keys: readonly FrameKey[], random: Random): SegmentWriter {
   const layers = createNestedFramer(keys, random);

@@ -16,11 +16,11 @@ import { systemRandom } from "#std/random.ts";
 import { StorageError } from "#storage/driver.ts";
 import type { StorageDriver } from "#storage/driver.ts";
 import { createFilesystemDriver } from "#storage/filesystem.ts";
-import { getBlob, mountBlob } from "./blob.ts";
+import { checkBlob, checkBlobs, getBlob, mountBlob } from "./blob.ts";
 import type { RegistryContext } from "./context.ts";
 import { runFsck } from "./fsck.ts";
 import { runGarbageCollection } from "./gc.ts";
-import { getManifest, putManifest } from "./manifest.ts";
+import { findManifestFacts, getManifest, putManifest } from "./manifest.ts";
 import { getManifests } from "./manifest-batch.ts";
 import { createRepository, deleteRepository } from "./repository.ts";
 import type { ManualClock, TestRegistry } from "./testing/test-registry.ts";
@@ -144,6 +144,8 @@ for (const type of types) {
     const { uploadId } = await startUpload(ctx, registry, name);
     const blob = await getBlob(ctx, registry, name, sha256("stopped"));
     const uses: Readonly<Record<string, () => Promise<unknown>>> = {
+      "ask for a manifest": () => findManifestFacts(ctx, registry, name, byTag("v1")),
+      "ask for a blob": () => checkBlob(ctx, registry, name, sha256("stopped")),
       "pull a manifest": () => getManifest(ctx, registry, name, byTag("v1")),
       "pull a blob": () => blob.open(),
       "push a manifest": () => putManifest(ctx, registry, name, { bytes: manifestOf("stopped", [], { x: 1 }), tags: [], plane: "oci" }),
@@ -155,6 +157,7 @@ for (const type of types) {
     };
     await disableKey(kms, key);
     for (const [use, run] of Object.entries(uses)) await assert.rejects(run, refusal("key-unusable"), use);
+    assert.equal((await checkBlobs(ctx, registry, name, [sha256("stopped")])).size, 1, "ECR's listings are facts");
     const { failures } = await getManifests(ctx, registry, name, [{ digest }]);
     assert.deepEqual(
       failures.map(({ code }) => code),

@@ -14,12 +14,15 @@ export interface Referrer {
   /** The effective one: the manifest's own, else its config's media type. */
   readonly artifactType?: string;
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly status: manifests.ManifestStatus;
 }
 
 /** Which referrers, and where the page begins. */
 export interface ReferrerPage extends PageRequest<string> {
   /** Only these effective types; absent or empty means all. */
   readonly artifactTypes?: readonly string[] | undefined;
+  /** Absent: what can be pulled. */
+  readonly status?: manifests.StatusFilter | undefined;
 }
 
 /** Rows read at once: annotations can be as long as a manifest may be, so a page is read in small steps. */
@@ -41,13 +44,14 @@ export async function listReferrers(
 ): Promise<{ readonly referrers: readonly Referrer[]; readonly next?: string }> {
   const { repositoryId } = await getRepository(ctx, registry, name);
   const { metadata, limits } = ctx.core;
-  const { artifactTypes = [], limit } = page;
+  const { artifactTypes = [], status = "ACTIVE", limit } = page;
   const referrers: Referrer[] = [];
   let weightBytes = 0;
   let after = page.after;
   for (;;) {
     const rows = await manifests.listReferrers(metadata, repositoryId, subject, {
       ...(artifactTypes.length > 0 && { artifactTypes }),
+      status,
       ...(after !== undefined && { after }),
       limit: stepRows,
     });
@@ -66,11 +70,12 @@ function weigh({ annotations }: Manifest): number {
   return descriptorBytes + (annotations === undefined ? 0 : Buffer.byteLength(JSON.stringify(annotations)));
 }
 
-function referrerOf({ digest, mediaType, sizeBytes, artifactType, annotations }: Manifest): Referrer {
+function referrerOf({ digest, mediaType, sizeBytes, artifactType, annotations, status }: Manifest): Referrer {
   return {
     digest: digest as Digest,
     mediaType,
     sizeBytes,
+    status,
     ...(artifactType !== undefined && { artifactType }),
     ...(annotations !== undefined && { annotations }),
   };

@@ -1,9 +1,11 @@
 import type { Repository, TagMutability } from "#metadata/repositories.ts";
 import * as repositories from "#metadata/repositories.ts";
+import type { StoredPolicy } from "#metadata/resource-policies.ts";
 import * as resourceTags from "#metadata/resource-tags.ts";
 import type { RepositoryName } from "#oci/repository-name.ts";
 import type { RegistryContext, RegistryRef } from "./context.ts";
 import { refuse } from "./errors.ts";
+import { newLifecyclePolicy } from "./lifecycle.ts";
 import { createProtection, plainDomain } from "./protection.ts";
 import type { CreatedProtection, NewProtection } from "./protection.ts";
 import { checkResourceTagKey, checkResourceTags } from "./resource-tag.ts";
@@ -19,6 +21,10 @@ export interface NewRepository {
   readonly resourceTags?: Readonly<Record<string, string>> | undefined;
   /** Default: no key of its own (`AES256`). */
   readonly encryption?: NewProtection | undefined;
+  /** Who else may use it from its first moment on. */
+  readonly policy?: StoredPolicy | undefined;
+  /** The text of a lifecycle policy. */
+  readonly lifecyclePolicy?: string | undefined;
 }
 
 /** Where a page begins (exclusive) and how long it may be. */
@@ -27,7 +33,7 @@ export interface PageRequest<Position> {
   readonly limit: number;
 }
 
-/** Creates a repository with its resource tags, at once. Throws `repository-exists`, `limit-exceeded`, `parameter-invalid`, `resource-tag-invalid`, `resource-tags-too-many`, `key-unusable`. */
+/** Creates a repository with its resource tags, at once. Throws `repository-exists`, `limit-exceeded`, `parameter-invalid`, `resource-tag-invalid`, `resource-tags-too-many`, `lifecycle-policy-invalid`, `key-unusable`. */
 export async function createRepository(
   ctx: RegistryContext,
   registry: RegistryRef,
@@ -38,6 +44,8 @@ export async function createRepository(
   const { tagMutability = "MUTABLE", mutabilityFilters = [], scanOnPush = false, resourceTags: tags = {}, encryption } = options;
   checkMutabilityFilters(tagMutability, mutabilityFilters);
   checkResourceTags(limits, tags);
+  const lifecyclePolicy = options.lifecyclePolicy === undefined ? undefined : newLifecyclePolicy(ctx.core, options.lifecyclePolicy);
+  // Last of what may be refused: it makes grants.
   const protection = encryption === undefined ? undefined : await protect(ctx, registry, name, encryption);
   const result = await repositories.createRepository(metadata, {
     key: repositoryKey(registry, name),
@@ -48,6 +56,8 @@ export async function createRepository(
     protectionDomain: protection?.protectionDomain ?? plainDomain,
     encryption: protection?.encryption,
     resourceTags: tags,
+    policy: options.policy,
+    lifecyclePolicy,
     maxRepositories: limits.repositoriesPerRegistry,
     author: authorOf(ctx),
   });

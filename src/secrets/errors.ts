@@ -10,6 +10,10 @@ export interface SecretsErrorDetails {
   "value-not-found": { readonly versionId: string } | { readonly stage: string };
   /** The version is there, and the label is on another one. */
   "stage-mismatch": Readonly<Record<string, never>>;
+  /** A label is on the version `holder`, and the move says nothing of that one, or (`named`) means another. */
+  "stage-elsewhere": { readonly stage: string; readonly holder: string | undefined; readonly named: boolean };
+  /** The current version can only become another one. */
+  "current-removed": Readonly<Record<string, never>>;
   exists: { readonly name: string };
   /** The name belongs to a secret that waits for its removal. */
   "name-marked-deleted": Readonly<Record<string, never>>;
@@ -25,6 +29,8 @@ export interface SecretsErrorDetails {
   /** A document that is not a policy of a secret; the message is AWS's, the detail ours. */
   "malformed-policy": { readonly message: string; readonly detail: string | undefined };
   "public-policy": Readonly<Record<string, never>>;
+  /** What is asked of a password leaves nothing to draw it from, or more kinds of characters than it has places. */
+  "impossible-password": { readonly problem: "no-characters" | "no-characters-of-a-kind" | "too-short" };
   /** The stored value does not open: the instance key that sealed it is not among those of this deployment, or it was tampered with. */
   undecryptable: Readonly<Record<string, never>>;
 }

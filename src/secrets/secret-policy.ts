@@ -27,8 +27,13 @@ const narrowingOperator = /^(?:foranyvalue:)?(?:stringequals|stringequalsignorec
 export function readSecretPolicy(text: string, options: { readonly blockPublic: boolean }): PolicyDocument {
   const policy = parsePolicy(text, "secret");
   if (!policy.ok) throw refuse("malformed-policy", { message: policy.problem.message, detail: policy.problem.detail });
-  if (options.blockPublic && policy.value.statements.some(isPublic)) throw refuse("public-policy", {});
+  if (options.blockPublic && isPublicPolicy(policy.value)) throw refuse("public-policy", {});
   return policy.value;
+}
+
+/** Does the policy allow something to everyone? */
+export function isPublicPolicy({ statements }: PolicyDocument): boolean {
+  return statements.some(isPublic);
 }
 
 /** Sets or replaces the policy. Throws `marked-deleted`, `not-found`. */

@@ -1,6 +1,7 @@
 /** Values of secrets: sealed for exactly one version of one secret, so that no row of the database can stand in for another. */
 import { timingSafeEqual } from "node:crypto";
 import { DatabaseFull } from "#metadata/database-full.ts";
+import { moveSecretStage } from "#metadata/secret-stages.ts";
 import * as metadata from "#metadata/secret-versions.ts";
 import type { NewSecretVersion, SealedSecretVersion, SecretVersion } from "#metadata/secret-versions.ts";
 import type { Secret } from "#metadata/secret-rows.ts";
@@ -67,6 +68,32 @@ export async function updateSecret(
   if (stages === undefined) throw refuse("version-exists", { versionId, arn: secretArn(secret) });
   if (description !== undefined) present(await metadata.updateSecret(core.metadata, { secretId, description, now }));
   return { versionId, stages };
+}
+
+/**
+ * Moves a label: away from a version, to one, or both. Throws `stage-elsewhere` unless `from` names the version that has it, if another than
+ * `to` has it; `current-removed`, `value-not-found` for a version that is not there, `limit`, `marked-deleted`, `not-found`.
+ */
+export async function moveStage(
+  ctx: SecretsContext,
+  secret: Secret,
+  move: { readonly stage: string; readonly from: string | undefined; readonly to: string | undefined },
+): Promise<void> {
+  const { metadata: db, clock } = ctx.core;
+  const input = { ...move, secretId: secret.secretId, maxStages: secretLimits.stages, now: clock.now() };
+  const moved = present(await moveSecretStage(db, input));
+  switch (moved.outcome) {
+    case "version-not-found":
+      throw refuse("value-not-found", { versionId: move.to ?? "" });
+    case "elsewhere":
+      throw refuse("stage-elsewhere", { stage: move.stage, holder: moved.holder, named: move.from !== undefined });
+    case "current-removed":
+      throw refuse("current-removed", {});
+    case "too-many-stages":
+      throw refuse("limit", { quota: "stages", limit: secretLimits.stages });
+    case "moved":
+    default:
+  }
 }
 
 /** A version to be stored, its value sealed. Throws `value-too-large`. */

@@ -24,32 +24,20 @@ const readingNames = /^(?:Get|List|Describe|BatchGet|BatchCheck|Simulate|Generat
 /** Identities are few and requests many: each is serialised once. */
 const writtenIdentities = new WeakMap<object, string>();
 
-/** Writes the record as one line of JSON, with its line end. */
+/** Writes the record as one line of JSON, with its line end. Put together by hand: it is made for each request, pulls among them. */
 export function auditLine(exchange: AuditedExchange): string {
   const { facts, decisions } = exchange;
-  const resources = [...new Set(decisions.map(({ resource }) => resource))].filter((resource) => resource !== "*");
-  const rest = {
-    eventTime: new Date(exchange.at).toISOString(),
-    eventSource: facts.eventSource,
-    eventName: facts.eventName,
-    awsRegion: facts.region,
-    sourceIPAddress: exchange.sourceIp,
-    userAgent: exchange.userAgent?.slice(0, maxUserAgentChars),
-    errorCode: exchange.errorCode ?? (exchange.status >= 400 ? String(exchange.status) : undefined),
-    errorMessage: facts.errorMessage,
-    requestParameters: boundedParameters(facts.requestParameters),
-    responseElements: null,
-    requestID: exchange.requestId,
-    eventID: exchange.eventId,
-    readOnly: readingNames.test(facts.eventName),
-    resources: resources.length === 0 ? undefined : resources.map((ARN) => ({ ARN, accountId: ARN.split(":")[4] })),
-    eventType: "AwsApiCall",
-    managementEvent: true,
-    recipientAccountId: facts.recipientAccountId,
-    eventCategory: "Management",
-    additionalEventData: decisions.length === 0 ? undefined : { decisions },
-  };
-  return `{"eventVersion":"1.11","userIdentity":${identityText(facts.userIdentity)},${JSON.stringify(rest).slice(1)}\n`;
+  const errorCode = exchange.errorCode ?? (exchange.status >= 400 ? String(exchange.status) : undefined);
+  return (
+    `{"eventVersion":"1.11","userIdentity":${identityText(facts.userIdentity)},"eventTime":"${isoTime(exchange.at)}"` +
+    `,"eventSource":"${facts.eventSource}","eventName":${quoted(facts.eventName)},"awsRegion":${quoted(facts.region)}` +
+    `,"sourceIPAddress":${quoted(exchange.sourceIp)}${member("userAgent", exchange.userAgent?.slice(0, maxUserAgentChars))}` +
+    `${member("errorCode", errorCode)}${member("errorMessage", facts.errorMessage)}` +
+    `,"requestParameters":${parametersText(facts.requestParameters)},"responseElements":null` +
+    `,"requestID":"${exchange.requestId}","eventID":"${exchange.eventId}","readOnly":${readingNames.test(facts.eventName)}` +
+    `${resourcesText(decisions)},"eventType":"AwsApiCall","managementEvent":true,"recipientAccountId":${quoted(facts.recipientAccountId)}` +
+    `,"eventCategory":"Management"${decisions.length === 0 ? "" : `,"additionalEventData":{"decisions":${JSON.stringify(decisions)}}`}}\n`
+  );
 }
 
 function identityText(identity: object): string {
@@ -58,8 +46,39 @@ function identityText(identity: object): string {
   return text;
 }
 
-function boundedParameters(parameters: object | undefined): unknown {
-  if (parameters === undefined) return null;
+let second = 0;
+let textOfSecond = "";
+
+/** ISO 8601 in UTC, as `Date.toISOString` writes it, which is asked once a second. */
+function isoTime(at: number): string {
+  const milliseconds = at % 1000;
+  if (at - milliseconds !== second) {
+    second = at - milliseconds;
+    textOfSecond = new Date(second).toISOString().slice(0, -4);
+  }
+  return `${textOfSecond}${String(milliseconds).padStart(3, "0")}Z`;
+}
+
+/** What needs no escape is only put in quotes. */
+function quoted(text: string): string {
+  return plainText.test(text) ? `"${text}"` : JSON.stringify(text);
+}
+const plainText = /^[\w .,:;/@*()+=-]*$/;
+
+function member(name: string, text: string | undefined): string {
+  return text === undefined ? "" : `,"${name}":${quoted(text)}`;
+}
+
+function parametersText(parameters: object | undefined): string {
+  if (parameters === undefined) return "null";
   const text = JSON.stringify(parameters);
-  return text.length <= maxParameterChars ? parameters : { omitted: `${text.length} characters` };
+  return text.length <= maxParameterChars ? text : `{"omitted":"${text.length} characters"}`;
+}
+
+function resourcesText(decisions: readonly AuditedDecision[]): string {
+  const resources = new Set<string>();
+  for (const { resource } of decisions) if (resource !== "*") resources.add(resource);
+  if (resources.size === 0) return "";
+  const written = [...resources].map((arn) => `{"ARN":${quoted(arn)}${member("accountId", arn.split(":")[4])}}`);
+  return `,"resources":[${written.join(",")}]`;
 }

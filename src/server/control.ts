@@ -3,6 +3,7 @@
  * because SQLite has one writer. It is a Unix socket in the data folder: who can open it owns the registry anyway.
  * With Postgres there is none: it takes many writers, nodes may share a folder, and commands go to the database themselves.
  */
+import { readJson } from "#std/json.ts";
 import { chmodSync, closeSync, openSync, rmSync } from "node:fs";
 import { createServer, request } from "node:http";
 import type { IncomingMessage, Server } from "node:http";
@@ -72,7 +73,7 @@ async function runCommand(incoming: IncomingMessage, handler: ControlHandler): P
     if (total > bodyLimitBytes) throw new Error("command too large");
     chunks.push(chunk);
   }
-  return handler((incoming.url ?? "/").slice(1), JSON.parse(Buffer.concat(chunks).toString()));
+  return handler((incoming.url ?? "/").slice(1), readJson(Buffer.concat(chunks).toString()));
 }
 
 function listen(server: Server, path: string): Promise<void> {
@@ -119,7 +120,7 @@ function send(path: string, command: string, input: unknown): Promise<unknown> {
       answer.on("data", (chunk: Buffer) => chunks.push(chunk));
       answer.once("error", reject);
       answer.once("end", () => {
-        const body = JSON.parse(Buffer.concat(chunks).toString()) as { output?: unknown; error?: string };
+        const body = readJson(Buffer.concat(chunks).toString()) as { output?: unknown; error?: string };
         if (answer.statusCode === 200) resolve(body.output);
         else reject(new ControlRefused(body.error ?? "the command failed"));
       });

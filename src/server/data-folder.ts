@@ -14,6 +14,8 @@ export interface DataFolder {
   readonly folder: string;
   readonly databaseFile: string;
   readonly storageFolder: string;
+  /** Of the cold tier, unless the settings put it elsewhere. */
+  readonly coldFolder: string;
   readonly keyFile: string;
   readonly rootKeyFile: string;
   /** A file of audit records a day. */
@@ -35,6 +37,7 @@ export function dataFolderAt(folder: string): DataFolder {
     folder,
     databaseFile: join(folder, "registry.sqlite"),
     storageFolder: join(folder, "storage"),
+    coldFolder: join(folder, "cold"),
     keyFile: join(folder, "instance.key"),
     rootKeyFile: join(folder, "root-access-key.env"),
     auditFolder: join(folder, "audit"),

@@ -8,6 +8,7 @@ import type { Clock } from "#std/clock.ts";
 import type { AuditFacts, AuditedDecision, Exchange, ExchangeNotes } from "#std/exchange.ts";
 import type { Log } from "#std/log.ts";
 import type { Random } from "#std/random.ts";
+import { noAuditLog } from "./audit-log.ts";
 import type { AuditLog } from "./audit-log.ts";
 import { auditLine } from "./audit-record.ts";
 import type { Metrics } from "./metrics.ts";
@@ -22,7 +23,7 @@ export interface FrontOptions {
   readonly distribution: Plane;
   /** `POST /` and signed `GET /`. */
   readonly api: Plane;
-  /** `/v1/credentials`. */
+  /** `/v1/credentials` and what is below it. */
   readonly machineCredentials: Plane;
   /** `/`, `/healthz`, `/readyz`, `/metrics`. */
   readonly pages: Plane;
@@ -94,7 +95,7 @@ function planeOf(request: IncomingMessage, options: FrontOptions): Plane {
     return options.distribution;
   const atRoot = target === "/" || target.startsWith("/?");
   if (atRoot && (request.method === "POST" || target.includes("Action="))) return options.api;
-  if (target === "/v1/credentials" || target.startsWith("/v1/credentials?")) return options.machineCredentials;
+  if (/^\/v1\/credentials(?:[/?]|$)/.test(target)) return options.machineCredentials;
   return options.pages;
 }
 
@@ -175,8 +176,8 @@ class HttpExchange implements Exchange {
   }
 
   #writeAudit(status: number): void {
-    if (!isComplete(this.#audit)) return;
     const { auditLog, clock, random } = this.#options;
+    if (auditLog === noAuditLog || !isComplete(this.#audit)) return;
     auditLog.write(
       auditLine({
         facts: this.#audit,

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
+import { openDatabase } from "#metadata/database.ts";
 import { silentLog } from "#std/log.ts";
 import { startServer } from "./serve.ts";
 import { makeFolder, settingsFor } from "./testing/in-process.ts";
@@ -29,6 +30,29 @@ test("a folder and its database know each other", async () => {
   rmSync(file);
   await run("a");
   assert.equal(readFileSync(file, "utf8"), registryId);
+});
+
+test("the folder of archived blobs belongs to one registry, and is missed when it is not there", async () => {
+  const cold = { SUPERCARGO_COLD_DATA: join(folder, "cold") };
+  await run("a", cold);
+  await run("a", cold);
+  assert.equal(readFileSync(join(folder, "cold", "registry.id"), "utf8"), readFileSync(join(folder, "a", "registry.id"), "utf8"));
+  await assert.rejects(run("b", cold), /cold holds archived blobs of another registry/);
+  await assert.rejects(run("c", { SUPERCARGO_COLD_DATA: join(folder, "c", "storage") }), /cannot be the cold one too/);
+  symlinkSync(join(folder, "a", "storage"), join(folder, "link"));
+  await assert.rejects(run("a", { SUPERCARGO_COLD_DATA: join(folder, "link") }), /cannot be the cold one too/);
+  const db = await openDatabase({ kind: "sqlite", file: join(folder, "a", "registry.sqlite") }, { log: silentLog });
+  await db.transaction(async (tx) => {
+    const blob = { account_id: "1", protection_domain: "AES256", digest: "d", size_bytes: 1, storage_key: "cold:k", created_at: 1 };
+    await tx
+      .insertInto("blob")
+      .values({ ...blob, state: "live", tier: "cold" })
+      .execute();
+  });
+  await db.close();
+  await run("a", cold);
+  rmSync(join(folder, "cold"), { recursive: true });
+  await assert.rejects(run("a", cold), /archived blobs of this registry are not in .*cold: mount their disk/);
 });
 
 test("another registry's database in the folder is refused before garbage collection could take its blobs for orphans", async () => {

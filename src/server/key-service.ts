@@ -1,4 +1,8 @@
-/** The built-in key management service as the registry uses it: one service principal per region, by the grants of its repositories. */
+/**
+ * Keys as the registry uses them. Those of the built-in key management service: one service principal per region, by the grants of its
+ * repositories. And where the operator has named another service, that one for every new repository. What a repository keeps says which of
+ * the two wrapped it, so a setting that changes never makes one of them open what is the other's.
+ */
 import { kmsFault } from "#api/kms/errors.ts";
 import { kmsKeyArn } from "#kms/arn.ts";
 import type { KmsContext, KmsCore } from "#kms/context.ts";
@@ -10,6 +14,7 @@ import { getKey } from "#kms/key-lookup.ts";
 import type { RegistryRef } from "#registry/context.ts";
 import { KeyRefusal } from "#registry/key-service.ts";
 import type { KeyService, KeyUse } from "#registry/key-service.ts";
+import { markWrapped, readMark } from "./key-service-mark.ts";
 
 /** The alias of the key of repositories that name none. */
 const defaultKey = "alias/aws/ecr";
@@ -17,8 +22,42 @@ const defaultKey = "alias/aws/ecr";
 const contentOperations = ["GenerateDataKey", "Decrypt"];
 const manageOperations = ["DescribeKey", "RetireGrant"];
 
-/** Makes the service over the keys in the database. */
-export function createKeyService(core: KmsCore): KeyService {
+/** Keys that somebody else keeps. No grants are made there: who may use a key is decided by the policies of that place. */
+export type OtherKeys = Pick<KeyService, "resolve" | "wrap" | "unwrap">;
+
+/** Makes the service over the keys in the database, and over those of another place when new repositories are to be under these. */
+export function createKeyService(core: KmsCore, other?: OtherKeys): KeyService {
+  const own = createBuiltInKeys(core);
+  return {
+    keeper: other === undefined ? "here" : "elsewhere",
+    resolve: (registry, reference) => (other ?? own).resolve(registry, reference),
+    grant: async (keyArn, registry, repositoryArn) =>
+      other === undefined ? own.grant(keyArn, registry, repositoryArn) : { contentGrantId: "", manageGrantId: "" },
+    retire: async (keyArn, grants) => {
+      if (grants.contentGrantId !== "") await own.retire(keyArn, grants);
+    },
+    wrap: async (use) => {
+      if (other === undefined) return own.wrap(use);
+      const { plain, wrapped } = await other.wrap(use);
+      return { plain, wrapped: markWrapped(wrapped) };
+    },
+    unwrap: async (use, wrapped) => {
+      const ciphertext = readMark(wrapped);
+      if (ciphertext === undefined) return own.unwrap(use, wrapped);
+      if (other === undefined) throw keptElsewhere(use.keyArn);
+      return other.unwrap(use, ciphertext);
+    },
+  };
+}
+
+function keptElsewhere(keyArn: string): KeyRefusal {
+  const reason = `${keyArn} is a key of another key management service, and SUPERCARGO_KMS is 'built-in'. Set it to what it was when the repository was made.`;
+  return new KeyRefusal("KeyUnavailableException", reason);
+}
+
+type BuiltInKeys = Omit<KeyService, "keeper">;
+
+function createBuiltInKeys(core: KmsCore): BuiltInKeys {
   return {
     resolve: (registry, reference = defaultKey) => refusing(async () => kmsKeyArn(await find(core, registry, reference))),
     grant: (keyArn, registry, repositoryArn) =>

@@ -1,31 +1,35 @@
 import assert from "node:assert/strict";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { systemRandom } from "#std/random.ts";
+import type { FetchedAnswer } from "./machine-agent-source.ts";
 import { createMachineAgent } from "./machine-agent.ts";
+import { heldBy } from "./testing/machine-credentials.ts";
 
 const clock = { time: Date.UTC(2026, 10, 21, 8), now: () => clock.time };
 const failures: unknown[] = [];
-let fetched = 0;
-let isAway = false;
-const agent = createMachineAgent({
-  fetchCredentials: async () => {
-    if (isAway) throw new Error("away");
-    fetched++;
-    return {
-      AccessKeyId: `ASIA${fetched}`,
-      SecretAccessKey: "secret",
-      Token: "token",
-      Expiration: new Date(clock.time + 6 * 3_600_000).toISOString(),
-      RoleArn: "arn:aws:iam::123456789012:role/node",
-      AccountId: "123456789012",
-      LastUpdated: new Date(clock.time).toISOString(),
-      RoleName: "node",
-      InstanceProfileArn: "arn:aws:iam::123456789012:instance-profile/node",
-      MachineId: "i-1",
-      Region: "eu-west-1",
-    };
+const hourMs = 3_600_000;
+
+/** The registry in the test's hands: what it says, how often it was asked with which tag, and how slow it is. */
+const registry = {
+  state: "here" as "here" | "away" | "slow",
+  tag: '"node"',
+  refusal: undefined as FetchedAnswer | undefined,
+  asked: [] as (string | undefined)[],
+  given: 0,
+  answer: async (heldTag: string | undefined): Promise<FetchedAnswer> => {
+    registry.asked.push(heldTag);
+    if (registry.state === "away") throw new Error("away");
+    if (registry.state === "slow") await sleep(700);
+    if (registry.refusal !== undefined) return registry.refusal;
+    if (heldTag === registry.tag) return { kind: "unchanged" };
+    const expiration = new Date(clock.time + 6 * hourMs).toISOString();
+    return { kind: "given", credentials: heldBy(`ASIA${++registry.given}`, expiration), entityTag: registry.tag };
   },
+};
+const agent = createMachineAgent({
+  fetchCredentials: (heldTag) => registry.answer(heldTag),
   clock,
   random: systemRandom,
   onFailure: (error) => failures.push(error),
@@ -68,19 +72,71 @@ test("a token by PUT first, and nothing through a proxy", async () => {
   assert.equal((await ask("GET", roles, headers)).status, 401);
 });
 
+const key = async (): Promise<string> => ((await (await ask("GET", "/v1/credentials")).json()) as { AccessKeyId: string }).AccessKeyId;
+
 test("credentials are kept, renewed an hour before their end, and outlive a registry that is away", async () => {
-  const key = async (): Promise<string> => ((await (await ask("GET", "/v1/credentials")).json()) as { AccessKeyId: string }).AccessKeyId;
   const first = await key();
   assert.equal(await key(), first);
-  clock.time += 5 * 3_600_000 + 1000;
+  clock.time += 5 * hourMs + 1000;
   const second = await key();
   assert.notEqual(second, first);
-  isAway = true;
-  clock.time += 5.5 * 3_600_000;
+  registry.state = "away";
+  clock.time += 5.5 * hourMs;
   assert.equal(await key(), second);
-  clock.time += 3_600_000;
+  clock.time += hourMs;
   assert.equal((await ask("GET", "/v1/credentials")).status, 500);
   assert.ok(failures.length > 0);
-  isAway = false;
+  registry.state = "here";
   assert.notEqual(await key(), second);
+});
+
+test("what is held is asked about every five seconds at most, and by one of many", async () => {
+  const held = await key();
+  registry.asked.length = 0;
+  assert.equal(await key(), held);
+  assert.deepEqual(registry.asked, []);
+  clock.time += 5_000;
+  assert.deepEqual(new Set(await Promise.all(Array.from({ length: 20 }, () => key()))), new Set([held]));
+  assert.deepEqual(registry.asked, [registry.tag]);
+  // A machine whose profile has another role has new credentials.
+  registry.tag = '"other"';
+  clock.time += 5_000;
+  assert.notEqual(await key(), held);
+});
+
+test("a slow registry costs nobody what is held", async () => {
+  const held = await key();
+  clock.time += 5_000;
+  registry.state = "slow";
+  registry.tag = '"after"';
+  const begun = performance.now();
+  assert.equal(await key(), held);
+  assert.ok(performance.now() - begun < 690);
+  await sleep(400);
+  assert.notEqual(await key(), held);
+  registry.state = "here";
+});
+
+test("a machine that was revoked is given nothing more, in the form of either endpoint, until it is enrolled again", async () => {
+  const headers = { "x-aws-ec2-metadata-token": await tokenFor("60") };
+  const held = await key();
+  registry.refusal = { kind: "refused", status: 401, code: "UnauthorizedException", message: "who is that" };
+  assert.equal(await key(), held);
+  clock.time += 5_000;
+  failures.length = 0;
+  registry.asked.length = 0;
+  const byContainer = await ask("GET", "/v1/credentials");
+  assert.deepEqual([byContainer.status, await byContainer.json()], [401, { Code: "UnauthorizedException", Message: "who is that" }]);
+  for (const path of [roles, `${roles}node`, "/latest/meta-data/iam/info", "/latest/meta-data/instance-id"])
+    assert.equal((await ask("GET", path, headers)).status, 404, path);
+  assert.deepEqual([registry.asked.length, failures.length], [1, 1]);
+  clock.time += 5_000;
+  assert.equal((await ask("GET", "/v1/credentials")).status, 401);
+  assert.deepEqual([registry.asked.length, failures.length], [2, 1]);
+  // Being away is no news of the machine.
+  registry.state = "away";
+  clock.time += 5_000;
+  assert.equal((await ask("GET", "/v1/credentials")).status, 500);
+  Object.assign(registry, { state: "here", refusal: undefined });
+  assert.notEqual(await key(), held);
 });

@@ -1,42 +1,37 @@
 /**
  * The agent of a machine: plays EC2's instance metadata service (version 2) and the container credential endpoint on a loopback address, and
  * fetches the credentials behind them from the registry with the machine's token. For software that knows no other source of credentials.
+ * What it holds it asks about again every few seconds while it is used: a machine that was revoked is given nothing more.
  * The rules that protect the metadata service hold here too: a token by PUT first, and nothing for requests that came through a proxy
  * (Amazon EC2 User Guide, "Use the Instance Metadata Service").
  */
 import { timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock } from "#std/clock.ts";
 import type { Random } from "#std/random.ts";
-
-/** What `GET /v1/credentials` of the registry answers. */
-interface FetchedCredentials {
-  readonly AccessKeyId: string;
-  readonly SecretAccessKey: string;
-  readonly Token: string;
-  readonly Expiration: string;
-  readonly RoleArn: string;
-  readonly AccountId: string;
-  readonly LastUpdated: string;
-  readonly RoleName: string;
-  readonly InstanceProfileArn: string;
-  readonly MachineId: string;
-  readonly Region: string;
-}
+import type { FetchedAnswer, FetchedCredentials } from "./machine-agent-source.ts";
 
 /** What the agent needs. */
 export interface MachineAgentOptions {
-  /** Fetches fresh credentials; rejects with words for the log. */
-  readonly fetchCredentials: () => Promise<unknown>;
+  /**
+   * Fetches credentials; with the tag of those that are held, only when those no longer stand. Rejects with words for the log when the registry
+   * is away.
+   */
+  readonly fetchCredentials: (heldTag: string | undefined) => Promise<FetchedAnswer>;
   readonly clock: Clock;
   readonly random: Random;
-  /** Told when credentials cannot be fetched. */
+  /** Told when credentials cannot be fetched, and when the registry begins to refuse them. */
   readonly onFailure: (error: unknown) => void;
 }
 
 /** SDKs refresh within the last fifteen minutes; what they are given then must be new. */
 const refreshBeforeMs = 60 * 60_000;
+/** However often it is asked, the registry is asked no oftener, and never when nobody asks. */
+const confirmEveryMs = 5_000;
+/** SDKs give a metadata service a second: a registry that is slow to confirm what is held must not cost them their credentials. */
+const patienceMs = 500;
 const tokenHeader = "x-aws-ec2-metadata-token";
 const ttlHeader = "x-aws-ec2-metadata-token-ttl-seconds";
 const maxTokens = 1000;
@@ -51,14 +46,6 @@ export function createMachineAgent(options: MachineAgentOptions): Server {
       if (!response.headersSent) send(response, 500, "text/plain", "no credentials can be had from the registry now");
     });
   });
-}
-
-/** Reads the answer of the registry's endpoint at `url` with the machine's token. */
-export async function fetchMachineCredentials(url: string, token: string): Promise<unknown> {
-  const answer = await fetch(url, { headers: { authorization: token, accept: "application/json" }, signal: AbortSignal.timeout(10_000) });
-  const body = (await answer.json()) as { readonly Message?: string };
-  if (!answer.ok) throw new Error(`the registry answered ${answer.status}: ${body.Message ?? ""}`);
-  return body;
 }
 
 interface MetadataTokens {
@@ -89,19 +76,43 @@ function createTokens({ clock, random }: MachineAgentOptions): MetadataTokens {
   };
 }
 
-function createCredentialCache({ fetchCredentials, clock }: MachineAgentOptions): () => Promise<FetchedCredentials> {
-  let kept: Promise<FetchedCredentials> | undefined;
+type Refusal = Extract<FetchedAnswer, { kind: "refused" }>;
+
+/** What the machine has now; rejects when that cannot be known. */
+type HeldCredentials = () => Promise<FetchedCredentials | Refusal>;
+
+function createCredentialCache({ fetchCredentials, clock, onFailure }: MachineAgentOptions): HeldCredentials {
+  let held: Extract<FetchedAnswer, { kind: "given" }> | undefined;
+  let refusal: Refusal | undefined;
+  let answeredAt = -Infinity;
+  let asking: Promise<void> | undefined;
+  const leftMs = (): number => (held === undefined ? 0 : Date.parse(held.credentials.Expiration) - clock.now());
+
+  const ask = async (): Promise<void> => {
+    const answer = await fetchCredentials(leftMs() > refreshBeforeMs ? held?.entityTag : undefined);
+    answeredAt = clock.now();
+    if (answer.kind === "refused" && answer.code !== refusal?.code) onFailure(new Error(`the registry refuses: ${answer.message}`));
+    refusal = answer.kind === "refused" ? answer : undefined;
+    if (answer.kind === "given") held = answer;
+    // Those that are held are dead as well: their sessions ended with the enrolment.
+    if (answer.kind === "refused") held = undefined;
+  };
+  /** Of several that ask at once, one goes to the registry. */
+  const askOnce = (): Promise<void> => (asking ??= ask().finally(() => (asking = undefined)));
+
   return async () => {
-    const current = await kept?.catch(() => undefined);
-    if (current !== undefined && Date.parse(current.Expiration) - clock.now() > refreshBeforeMs) return current;
-    kept = fetchCredentials().then((body) => body as FetchedCredentials);
-    try {
-      return await kept;
-    } catch (error) {
-      // While the registry is away, what is left of the old ones is better than nothing.
-      if (current !== undefined && Date.parse(current.Expiration) > clock.now()) return current;
-      throw error;
-    }
+    const isDue = clock.now() - answeredAt >= confirmEveryMs || (refusal === undefined && leftMs() <= 0);
+    if (isDue && leftMs() > 0) {
+      const confirmed = askOnce().catch((error: unknown) => {
+        // While the registry is away, what is left of the old ones is better than nothing.
+        answeredAt = clock.now();
+        onFailure(error);
+      });
+      await Promise.race([confirmed, sleep(patienceMs, undefined, { ref: false })]);
+    } else if (isDue) await askOnce();
+    if (refusal !== undefined) return refusal;
+    if (held !== undefined && leftMs() > 0) return held.credentials;
+    throw new Error("the registry gave credentials that have ended already");
   };
 }
 
@@ -109,18 +120,20 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
   tokens: MetadataTokens,
-  credentials: () => Promise<FetchedCredentials>,
+  credentials: HeldCredentials,
 ): Promise<void> {
   const path = (request.url ?? "/").replace(/\?.*$/, "");
   if (request.headers["x-forwarded-for"] !== undefined) return send(response, 403, "text/plain", "Forbidden");
   if (path === "/latest/api/token") return answerToken(request, response, tokens);
   if (request.method !== "GET") return send(response, 405, "text/plain", "Method Not Allowed");
-  if (path === "/v1/credentials") return sendJson(response, containerForm(await credentials()));
+  if (path === "/v1/credentials") return answerContainer(response, await credentials());
   const token = request.headers[tokenHeader];
   if (typeof token !== "string" || !tokens.accepts(token)) return send(response, 401, "text/plain", "Unauthorized");
-  const found = metadataAt(path, await credentials());
+  const held = await credentials();
+  // As an instance without a role answers.
+  const found = "AccessKeyId" in held ? metadataAt(path, held) : undefined;
   if (found === undefined) return send(response, 404, "text/plain", "Not Found");
-  return typeof found === "string" ? send(response, 200, "text/plain", found) : sendJson(response, found);
+  return typeof found === "string" ? send(response, 200, "text/plain", found) : sendJson(response, 200, found);
 }
 
 function answerToken(request: IncomingMessage, response: ServerResponse, tokens: MetadataTokens): void {
@@ -161,12 +174,15 @@ function metadataAt(path: string, held: FetchedCredentials): string | object | u
   }
 }
 
-function containerForm({ AccessKeyId, SecretAccessKey, Token, Expiration, RoleArn, AccountId }: FetchedCredentials): object {
-  return { AccessKeyId, SecretAccessKey, Token, Expiration, RoleArn, AccountId };
+/** The form of the container credential endpoint, with the registry's own status and words when it refuses. */
+function answerContainer(response: ServerResponse, held: FetchedCredentials | Refusal): void {
+  if (!("AccessKeyId" in held)) return sendJson(response, held.status, { Code: held.code, Message: held.message });
+  const { AccessKeyId, SecretAccessKey, Token, Expiration, RoleArn, AccountId } = held;
+  sendJson(response, 200, { AccessKeyId, SecretAccessKey, Token, Expiration, RoleArn, AccountId });
 }
 
-function sendJson(response: ServerResponse, body: object): void {
-  send(response, 200, "application/json", JSON.stringify(body));
+function sendJson(response: ServerResponse, status: number, body: object): void {
+  send(response, status, "application/json", JSON.stringify(body));
 }
 
 function send(response: ServerResponse, status: number, contentType: string, text: string): void {

@@ -14,6 +14,10 @@ export interface RequestSample {
 export interface Metrics {
   started(): void;
   finished(sample: RequestSample): void;
+  /** Shows how long the oldest unfinished replication to each destination has waited; asked whenever the metrics are read. */
+  observeReplication(read: () => Promise<readonly { readonly destination: string; readonly seconds: number }[]>): void;
+  /** Where other parts of the server put theirs. */
+  readonly register: Registry;
   /** Prometheus text format. */
   render(): Promise<{ readonly contentType: string; readonly body: string }>;
 }
@@ -56,6 +60,21 @@ export function createMetrics(): Metrics {
       if (receivedBytes > 0) received.inc(receivedBytes);
       if (sentBytes > 0) sent.inc(sentBytes);
     },
+    observeReplication(read) {
+      const lag: Gauge<"destination"> = new Gauge({
+        name: "supercargo_replication_lag_seconds",
+        help: "Age of the oldest unfinished replication to a destination; absent where nothing waits",
+        labelNames: ["destination"] as const,
+        registers,
+        async collect() {
+          // The other metrics are needed most when the database is away.
+          const found = await read().catch(() => []);
+          lag.reset();
+          for (const { destination, seconds } of found) lag.set({ destination }, seconds);
+        },
+      });
+    },
+    register: registry,
     render: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   };
 }

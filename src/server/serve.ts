@@ -3,18 +3,20 @@ import { ensureRootKey } from "#access/root-key.ts";
 import { createMachineCredentials } from "#api/machine-credentials.ts";
 import { createApi } from "#api/pipeline.ts";
 import { createDistribution } from "#distribution/pipeline.ts";
-import { startWorker } from "#jobs/worker.ts";
 import { findRootKey } from "#metadata/accounts.ts";
-import { renewJob } from "#metadata/jobs.ts";
+import { releaseJobs } from "#metadata/jobs.ts";
+import { listReplicationLag } from "#metadata/replication.ts";
+import { endExpiredMoves } from "#metadata/storage-class-tier.ts";
 import { createAddressing } from "#registry/addressing.ts";
-import { repeatUntilDone } from "#registry/batches.ts";
-import { runGarbageCollection } from "#registry/gc.ts";
 import { createByteBudget } from "#std/byte-budget.ts";
+import type { Log } from "#std/log.ts";
 import { systemRandom } from "#std/random.ts";
 import { openFoundation } from "./assemble.ts";
 import type { Foundation } from "./assemble.ts";
+import { startBackgroundWork } from "./background.ts";
 import { runCommand } from "./commands.ts";
 import { openControlSocket } from "./control.ts";
+import type { ControlHandler } from "./control.ts";
 import { dataFolderAt, ownDataFolder, prepareDataFolder } from "./data-folder.ts";
 import type { DataFolder } from "./data-folder.ts";
 import { createCollectorAuditLog, createFileAuditLog, createStreamAuditLog, noAuditLog } from "./audit-log.ts";
@@ -24,6 +26,7 @@ import { openListener } from "./listener.ts";
 import type { Listener, RequestListener } from "./listener.ts";
 import type { ServerLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
+import type { Metrics } from "./metrics.ts";
 import { createPages } from "./pages.ts";
 import { isLoopbackHost } from "./settings.ts";
 import type { Settings } from "./settings.ts";
@@ -40,12 +43,6 @@ export interface RunningServer {
   /** Resolves when everything is closed; running transfers get `settings.shutdownSeconds`. */
   stop(): Promise<void>;
 }
-
-const hourMs = 3_600_000;
-/** Keys that are destroyed or rotated before requests are let through. */
-const keyBatch = 20;
-/** Secrets, each with up to a hundred versions, that are removed before requests are let through. */
-const secretBatch = 20;
 
 /** Opens everything, then answers. Throws SettingsError, FolderInUse and RootKeyUnusable with words for the operator; nothing stays open then. */
 export async function startServer(settings: Settings, log: ServerLog, version: string): Promise<RunningServer> {
@@ -71,38 +68,25 @@ async function openServer(settings: Settings, log: ServerLog, version: string, o
   opened.defer(() => listener.close(0));
   const foundation = await openFoundation(settings, log, "serve");
   opened.defer(() => foundation.close());
+  const auditLog = openAuditLog(settings, { paths, core: foundation.core, log, standardOutput: process.stdout });
+  opened.defer(() => auditLog.close());
   if (hasOwner) {
-    const control = await openControlSocket(paths.controlSocket, (command, input) => runCommand(foundation, settings, command, input), log);
+    const answer: ControlHandler = (command, input) => runCommand({ foundation, settings, auditLog }, command, input);
+    const control = await openControlSocket(paths.controlSocket, answer, log);
     opened.defer(() => control.close());
   }
   // Last of what may fail: a key that is made here has to be shown.
   const rootKey = await prepareRootKey(foundation, settings);
   let serving = true;
-  const auditLog = openAuditLog(settings, paths, foundation.core, log);
-  opened.defer(() => auditLog.close());
-  listener.answerWith(createAnswers(foundation, settings, listener, { log, auditLog, version, isServing: () => serving }));
-  const worker = startWorker({
-    core: foundation.core,
-    handlers: {
-      gc: async ({ core, signal }) => void (await runGarbageCollection(core, { signal })),
-      // Loaded when they run: many registries never have a key or a secret.
-      kms: async ({ core, signal }) => {
-        const [{ destroyDueKeys }, { rotateDueKeys }] = await Promise.all([import("#kms/key.ts"), import("#kms/rotation.ts")]);
-        await repeatUntilDone(signal, () => destroyDueKeys(core, { limit: keyBatch }));
-        await repeatUntilDone(signal, () => rotateDueKeys(core, { limit: keyBatch }));
-      },
-      secrets: async ({ core, signal }) => {
-        const { removeDueSecrets } = await import("#secrets/secret.ts");
-        await repeatUntilDone(signal, () => removeDueSecrets(core, { limit: secretBatch }));
-      },
-    },
-    recurring: [
-      { kind: "gc", everyMs: hourMs },
-      { kind: "kms", everyMs: hourMs },
-      { kind: "secrets", everyMs: hourMs },
-    ],
-    renewLease: (claim) => renewJob(foundation.core.metadata, claim),
-  });
+  const metrics = createMetrics();
+  if (foundation.eventTargets.length > 0) {
+    const { startEventDelivery } = await import("./event-delivery.ts");
+    const delivery = await startEventDelivery({ foundation, settings, register: metrics.register });
+    opened.defer(() => delivery.stop());
+  }
+  listener.answerWith(createAnswers(foundation, settings, listener, { log, auditLog, metrics, version, isServing: () => serving }));
+  if (hasOwner) await takeOver(foundation.core);
+  const worker = startBackgroundWork(foundation, settings);
   if (settings.tlsCert !== undefined) {
     const reload = (): void => listener.reloadCertificate();
     process.on("SIGHUP", reload);
@@ -125,15 +109,37 @@ async function openServer(settings: Settings, log: ServerLog, version: string, o
   };
 }
 
+/** Moves that are given up in one transaction. */
+const movesAtOnce = 200;
+
+/** The data folder has one owner: whoever worked on it before is dead, and what they had claimed need not wait until the claims run out. */
+async function takeOver({ metadata, clock }: Foundation["core"]): Promise<void> {
+  await releaseJobs(metadata, { now: clock.now() });
+  while ((await endExpiredMoves(metadata, { now: Number.MAX_SAFE_INTEGER, limit: movesAtOnce })) > 0);
+}
+
+/** What the sink of the audit log is made of. */
+interface AuditLogOptions {
+  readonly paths: DataFolder;
+  readonly core: Foundation["core"];
+  readonly log: Log;
+  readonly standardOutput: NodeJS.WritableStream;
+  /** Who writes, as a part of a file's name; a random one when undefined. */
+  readonly node?: string;
+}
+
 /** The sink of the settings. Records of several nodes stand in files of their own, also in a shared folder. */
-function openAuditLog(settings: Settings, paths: DataFolder, { clock, random }: Foundation["core"], log: ServerLog): AuditLog {
+export function openAuditLog(
+  settings: Settings,
+  { paths, core, log, standardOutput, node = core.random.uuid().slice(0, 8) }: AuditLogOptions,
+): AuditLog {
   switch (settings.audit) {
     case "off":
       return noAuditLog;
     case "stdout":
-      return createStreamAuditLog(process.stdout, log);
+      return createStreamAuditLog(standardOutput, log);
     case "file":
-      return createFileAuditLog({ folder: paths.auditFolder, node: random.uuid().slice(0, 8), keepDays: settings.auditDays, clock, log });
+      return createFileAuditLog({ folder: paths.auditFolder, node, keepDays: settings.auditDays, clock: core.clock, log });
     default:
       return createCollectorAuditLog(collectorAt(settings.audit), log);
   }
@@ -154,31 +160,47 @@ function collectorAt(url: string): (lines: readonly string[]) => Promise<void> {
   };
 }
 
+/** Destinations of replication that the metrics name; those that wait longest. */
+const destinationsShown = 100;
+
 /** Everything that answers requests, behind the front door. */
 function createAnswers(
-  { core, access, openIdKeys }: Foundation,
+  { core, access, openIdKeys, pullThrough, peers }: Foundation,
   settings: Settings,
   { scheme, port }: Listener,
   {
     log,
     auditLog,
+    metrics,
     version,
     isServing,
-  }: { readonly log: ServerLog; readonly auditLog: AuditLog; readonly version: string; readonly isServing: () => boolean },
+  }: {
+    readonly log: ServerLog;
+    readonly auditLog: AuditLog;
+    readonly metrics: Metrics;
+    readonly version: string;
+    readonly isServing: () => boolean;
+  },
 ): RequestListener {
   const addressing = createAddressing({
     defaultRegistry: { accountId: settings.account, region: settings.region },
     regions: settings.regions,
+    peerRegions: [...peers.keys()],
     domain: settings.domain,
     publicUrl: settings.publicUrl,
     port,
     scheme,
   });
-  const metrics = createMetrics();
+  metrics.observeReplication(async () => {
+    const now = core.clock.now();
+    const waiting = await listReplicationLag(core.metadata, destinationsShown);
+    return waiting.map(({ target, startedAt }) => ({ destination: target, seconds: Math.max(0, now - startedAt) / 1000 }));
+  });
+  const api = { core, access, addressing, openIdKeys, pullThrough, budget: createByteBudget(settings.bodyBudgetMb * 1_048_576) };
   return createFront({
-    distribution: createDistribution({ core, access, addressing }),
-    api: createApi({ core, access, addressing, openIdKeys, budget: createByteBudget(settings.bodyBudgetMb * 1_048_576) }),
-    machineCredentials: createMachineCredentials({ core, addressing }),
+    distribution: createDistribution({ core, access, addressing, pullThrough }),
+    api: createApi(api),
+    machineCredentials: createMachineCredentials(api),
     pages: createPages({ core, metrics, metricsFrom: settings.metricsFrom, version, isServing }),
     clock: core.clock,
     random: core.random,

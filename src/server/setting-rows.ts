@@ -7,6 +7,7 @@ import {
   domain,
   flag,
   hosts,
+  keyKeeper,
   listenAddress,
   path,
   publicUrl,
@@ -52,6 +53,13 @@ export const settingRows = {
     "./data",
     "a writable folder",
     "Blobs, the SQLite database and the instance key live here, so that one folder is the whole registry.",
+  ),
+  coldData: row(
+    "SUPERCARGO_COLD_DATA",
+    path.optional() as z.ZodType<string | undefined, string>,
+    undefined,
+    "a writable folder; default: cold in the data folder",
+    "Blobs that only archived images hold go there, so it may be on slower and cheaper disks. It belongs to one registry, as the data folder does.",
   ),
   account: row(
     "SUPERCARGO_ACCOUNT",
@@ -150,6 +158,13 @@ export const settingRows = {
     "0 to 3650",
     "How long deleted images can be restored; 0 deletes as ECR does.",
   ),
+  lifecycleHours: row(
+    "SUPERCARGO_LIFECYCLE_HOURS",
+    whole(1, 168),
+    "24",
+    "1 to 168",
+    "Every lifecycle policy runs at least once in this time; ECR's is 24 hours.",
+  ),
   dev: row(
     "SUPERCARGO_DEV",
     flag,
@@ -180,6 +195,20 @@ export const settingRows = {
     "host or host:port, separated by commas; IPv6 in brackets",
     "Identity providers and the like are asked only by https at public addresses; these may be private, or plain http.",
   ),
+  kms: row(
+    "SUPERCARGO_KMS",
+    keyKeeper,
+    "built-in",
+    "built-in, aws (AWS's endpoint of each region), or the http(s) URL of a server that speaks like KMS",
+    "Who keeps the keys of new encrypted repositories; credentials are found as by every AWS tool. Those that exist stay with who keeps their key.",
+  ),
+  peers: row(
+    "SUPERCARGO_PEERS",
+    path.optional() as z.ZodType<string | undefined, string>,
+    undefined,
+    "a readable YAML file: a list of region, url, accessKeyId and a secret (or the file or environment variable that holds it)",
+    "Other deployments that replication rules may name, each as a region.",
+  ),
   metricsFrom: row(
     "SUPERCARGO_METRICS_FROM",
     addresses,
@@ -202,6 +231,20 @@ export const settingRows = {
     "One record a request, in CloudTrail's fields: who, what, from where, allowed by what. Files are in the data folder, one a day.",
   ),
   auditDays: row("SUPERCARGO_AUDIT_DAYS", whole(1, 36_500), "90", "1 to 36500", "How long audit files are kept."),
+  eventTargets: row(
+    "SUPERCARGO_EVENT_TARGETS",
+    path.optional() as z.ZodType<string | undefined, string>,
+    undefined,
+    "a readable YAML file: targets, each with name, type (webhook, file, eventbridge, sqs) and what its type needs",
+    "Where ECR's events (pushes, deletions, scans, replication and so on) are delivered, in order and at least once.",
+  ),
+  historyDays: row(
+    "SUPERCARGO_HISTORY_DAYS",
+    whole(1, 36_500),
+    "90",
+    "1 to 36500; never less than the undo window",
+    "How long the change log is kept, from which events are made; a target of events that fails for longer loses what is older.",
+  ),
   shutdownSeconds: row(
     "SUPERCARGO_SHUTDOWN_SECONDS",
     whole(0, 3600),

@@ -64,6 +64,13 @@ export const auditSink = z.string().refine((text) => {
   return url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "";
 }, "expected file, stdout, off or an http(s) URL without credentials");
 
+/** Who keeps the keys of encrypted repositories. */
+export const keyKeeper = z.string().refine((text) => {
+  if (text === "built-in" || text === "aws") return true;
+  const url = URL.parse(text);
+  return url !== null && /^https?:$/.test(url.protocol) && `${url.username}${url.password}${url.search}${url.hash}` === "";
+}, "expected built-in, aws or an http(s) URL without credentials");
+
 /** `host` and `host:port`, separated by commas. */
 export const hosts = z
   .string()

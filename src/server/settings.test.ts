@@ -36,6 +36,9 @@ const refused: readonly [string, Record<string, string>, RegExp][] = [
   ["a public URL with a path", { SUPERCARGO_PUBLIC_URL: "https://example.com/registry" }, /without a path/],
   ["a network that is none", { SUPERCARGO_TRUSTED_PROXIES: "10.0.0.0/33" }, /no address or network/],
   ["a trusted host that is a URL", { SUPERCARGO_TRUSTED_HOSTS: "http://idp.internal" }, /expected host or host:port/],
+  ["a KMS that is no URL", { SUPERCARGO_KMS: "kms.internal" }, /expected built-in, aws or an http\(s\) URL/],
+  ["a KMS with a password", { SUPERCARGO_KMS: "https://a:b@kms.internal" }, /without credentials/],
+  ["a KMS beyond loopback without TLS", { SUPERCARGO_KMS: "http://kms.internal:8080" }, /names kms\.internal:8080 without TLS/],
   ["days that are no number", { SUPERCARGO_UNDO_DAYS: "-1" }, /whole number/],
 ];
 for (const [what, environment, words] of refused) {
@@ -46,6 +49,12 @@ for (const [what, environment, words] of refused) {
     );
   });
 }
+
+test("keys may be kept by AWS, over TLS, on this machine, and where the operator trusts the network", () => {
+  const trusted = { SUPERCARGO_TRUSTED_HOSTS: "kms.internal" };
+  for (const kms of ["built-in", "aws", "https://kms.internal", "http://127.0.0.1:4600", "http://[::1]:8080", "http://kms.internal:8080"])
+    assert.equal(readSettings({ ...none, environment: { ...trusted, SUPERCARGO_KMS: kms } }).kms, kms);
+});
 
 test("a refused secret is not repeated", () => {
   const secret = "short-secret";

@@ -1,4 +1,5 @@
 /** Reads the settings: flags win over the environment, the environment over the optional file, the file over the default. */
+import { isTrustedHost } from "#upstream/address-guard.ts";
 import { settingRows } from "./setting-rows.ts";
 import type { SettingRow } from "./setting-rows.ts";
 
@@ -75,6 +76,11 @@ function contradictions(settings: Settings): string[] {
     problems.push("SUPERCARGO_ROOT_ACCESS_KEY_ID and SUPERCARGO_ROOT_SECRET_ACCESS_KEY need each other");
   if (settings.databaseUrl !== undefined && settings.keyFile === undefined)
     problems.push("SUPERCARGO_KEY_FILE is required with SUPERCARGO_DATABASE_URL: every node must seal with the same key");
+  const kms = URL.parse(settings.kms);
+  if (kms?.protocol === "http:" && !isLoopbackHost(kms.hostname.replace(/^\[(.*)\]$/, "$1")) && !isTrustedHost(settings.trustedHosts, kms))
+    problems.push(
+      `SUPERCARGO_KMS names ${kms.host} without TLS: keys would cross the network in the clear. Use https, or name the host in SUPERCARGO_TRUSTED_HOSTS`,
+    );
   if (!isLoopbackHost(settings.listen.host) && settings.tlsCert === undefined && !settings.allowPlaintext) {
     problems.push(
       `refusing to listen on ${settings.listen.host} without TLS: passwords would cross the network in the clear. Give SUPERCARGO_TLS_CERT and SUPERCARGO_TLS_KEY, or set SUPERCARGO_ALLOW_PLAINTEXT=1 when a proxy in front ends TLS`,

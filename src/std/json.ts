@@ -55,6 +55,17 @@ export function parseJson(input: Uint8Array | string, options?: { readonly maxDe
   return parsed(value);
 }
 
+/**
+ * Reads JSON that this program has written. `JSON.parse` is faster, but in V8 14.6 (Node 26.10) it can take an object's name that has an
+ * escape in it for another one that it has seen in that place; so whatever has an escape is read here. Throws SyntaxError for what is no JSON.
+ */
+export function readJson(text: string): unknown {
+  if (!text.includes("\\")) return JSON.parse(text);
+  const result = parseJson(text, { maxDepth: hardMaxDepth });
+  // What is refused here and not by JSON.parse (half a surrogate pair) is no matter of names.
+  return result.ok ? result.value : JSON.parse(text);
+}
+
 function decodeUtf8(bytes: Uint8Array): string | undefined {
   try {
     // "ignoreBOM" means that the mark is kept instead of dropped, so that it can be refused.

@@ -81,6 +81,32 @@ export interface SegmentWriter {
   abort(): Promise<void>;
 }
 
+/** Where a stored copy is: at hand, or where it costs less and takes longer to come back from. */
+export type StorageTier = "standard" | "cold";
+
+/** A copy that is to be made in another tier. */
+export interface TierCopy {
+  readonly from: StorageKey;
+  /** Of the stored copy, framed or not. */
+  readonly storedBytes: number;
+  readonly to: StorageTier;
+  readonly digest: string;
+  /** Of the new copy; never used before. */
+  readonly incarnation: string;
+  /** Sees each chunk before it is written, and may refuse by rejecting: nothing is left then. */
+  readonly onChunk?: (chunk: Uint8Array) => Promise<void> | void;
+}
+
+/** Several places under one driver. The copy of a finished upload is standard; keys say where their copy is. */
+export interface StorageTiers {
+  tierOf(key: StorageKey): StorageTier;
+  /**
+   * Makes another copy under a new key, durable when it resolves; the old one stays. Leaves nothing when it fails; a crash leaves what
+   * `listStored` or `listSegments` shows with the incarnation as its owner. Throws StorageError.
+   */
+  copy(copy: TierCopy): Promise<StorageKey>;
+}
+
 /** The contract that every driver keeps; `driver-contract.ts` is its executable form. */
 export interface StorageDriver {
   /** A short name for messages: "filesystem", "memory". */
@@ -113,4 +139,7 @@ export interface StorageDriver {
   listStored(): AsyncIterable<StoredEntry>;
   /** All segments, finished or not. */
   listSegments(): AsyncIterable<StoredEntry>;
+
+  /** Absent where there is one place only. */
+  readonly tiers?: StorageTiers;
 }

@@ -6,6 +6,7 @@ import type { OperationRow, RefusedRow } from "../../src/api/call.ts";
 import { ecrOperations } from "../../src/api/ecr/table.ts";
 import { iamOperations } from "../../src/api/iam/table.ts";
 import { kmsOperations } from "../../src/api/kms/table.ts";
+import { replicaOperations, replicationModel } from "../../src/api/ecr/replication-service.ts";
 import { ecrModel } from "../../src/api/ecr/service-model.ts";
 import { iamModel } from "../../src/api/iam/service-model.ts";
 import { kmsModel } from "../../src/api/kms/service-model.ts";
@@ -32,6 +33,7 @@ interface Service {
 
 const services: readonly Service[] = [
   { name: "ecr", model: ecrModel, operations: ecrOperations },
+  { name: "ecr", model: replicationModel, operations: replicaOperations },
   { name: "kms", model: kmsModel, operations: kmsOperations },
   { name: "secretsmanager", model: secretsModel, operations: secretsOperations },
   { name: "iam", model: iamModel, operations: iamOperations },
@@ -40,8 +42,8 @@ const services: readonly Service[] = [
 
 /** What AWS lets nobody be forbidden. */
 const open = new Set(["sts.GetCallerIdentity", "sts.GetSessionToken"]);
-/** Answered without a signature; `src/api/sts/web-identity.test.ts` judges who may. */
-const unsigned = new Set(["sts.AssumeRoleWithWebIdentity"]);
+/** Answered without a signature; `src/api/sts/web-identity.test.ts` and `saml.test.ts` there judge who may. */
+const unsigned = new Set(["sts.AssumeRoleWithWebIdentity", "sts.AssumeRoleWithSAML"]);
 
 let server: RegistryServer;
 let samples: Samples;
@@ -108,7 +110,23 @@ function samplesOf({ account, keyId, ciphertext, user, grantId }: SampleFacts): 
       Statement: [{ Effect: "Allow", Principal: { AWS: account }, Action: "ecr:ReplicateImage", Resource: "*" }],
     }),
     "PutImage.imageManifest": "{}",
+    "CreateRepositoryCreationTemplate.prefix": "team",
+    "UpdateRepositoryCreationTemplate.prefix": "team",
+    "DeleteRepositoryCreationTemplate.prefix": "team",
+    // Refused once the caller has been let through, so that nobody asks the network.
+    "CreatePullThroughCacheRule.upstreamRegistryUrl": "https://quay.io",
+    "UpdatePullThroughCacheRule.credentialArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:ecr-pullthroughcache/aa",
+    "GetAccountSetting.name": "BLOB_MOUNTING",
+    "PutAccountSetting.name": "BLOB_MOUNTING",
+    "PutAccountSetting.value": "ENABLED",
+    "RegisterPullTimeUpdateExclusion.principalArn": user,
+    "DeregisterPullTimeUpdateExclusion.principalArn": user,
+    "ListImageReferrers.subjectId": { imageDigest: `sha256:${"a".repeat(64)}` },
+    signingProfileArn: `arn:aws:signer:${server.region}:${account}:/signing-profiles/sample`,
     "CreateRepository.repositoryName": "team/new",
+    "PutReplicationConfiguration.replicationConfiguration": { rules: [] },
+    sourceRegistryId: account,
+    "StartReplica.layerDigests": [],
     ImageIdentifier: { imageTag: "latest" },
     layerDigests: [`sha256:${"a".repeat(64)}`],
     layerDigest: `sha256:${"a".repeat(64)}`,
@@ -138,6 +156,8 @@ function samplesOf({ account, keyId, ciphertext, user, grantId }: SampleFacts): 
     }),
     SecretId: "sample",
     "PutSecretValue.SecretString": "y",
+    "UpdateSecretVersionStage.MoveToVersionId": "0123456789abcdef0123456789abcdef",
+    "BatchGetSecretValue.SecretIdList": ["sample"],
     "CreateSecret.Name": "other",
     "CreateSecret.SecretString": "x",
     ResourcePolicy: JSON.stringify({
@@ -159,12 +179,14 @@ function samplesOf({ account, keyId, ciphertext, user, grantId }: SampleFacts): 
     PermissionsBoundary: "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryReadOnly",
     PolicySourceArn: user,
     "SimulateCustomPolicy.PolicyInputList": [policy],
+    "GetContextKeysForCustomPolicy.PolicyInputList": [policy],
     ActionNames: ["ecr:PutImage"],
     AccessKeyId: "AKIAIOSFODNN7EXAMPLE",
     VersionId: "v1",
     AWSServiceName: "replication.ecr.amazonaws.com",
     Url: "https://issuer.example.com",
     OpenIDConnectProviderArn: `arn:aws:iam::${account}:oidc-provider/issuer.example.com`,
+    SAMLProviderArn: `arn:aws:iam::${account}:saml-provider/sample`,
     ThumbprintList: ["6938fd4d98bab03faadb97b34396831e3780aea1"],
     Status: "Active",
     AccountAlias: "sample-alias",

@@ -1,6 +1,7 @@
 /** What somebody who may not see a thing can learn about it: that it exists, least of all. Existing and missing must answer alike, to the byte. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { authorizationMessageHeader } from "#access/authorization-message.ts";
 import { sealToken } from "#access/token.ts";
 import { putRepositoryPolicy } from "#metadata/resource-policies.ts";
 import { ecrOperations } from "../../src/api/ecr/table.ts";
@@ -86,9 +87,11 @@ function call(caller: MatrixCaller, operation: string, input: object): Promise<A
 
 /** An answer without what differs in any two, and with one word for what was asked about. */
 function shape(answer: Answer, ...words: readonly string[]): string {
-  const { date: _date, "x-amzn-requestid": _request, ...headers } = answer.headers;
+  const { date: _date, "x-amzn-requestid": _request, [authorizationMessageHeader]: sealed, ...headers } = answer.headers;
   const upload = String(headers["docker-upload-uuid"] ?? "no upload");
-  let text = JSON.stringify([answer.status, headers, answer.body.toString()]).replaceAll(upload, "<upload>");
+  // Of what is sealed everybody sees the length.
+  const length = sealed?.length ?? "none";
+  let text = JSON.stringify([answer.status, headers, length, answer.body.toString()]).replaceAll(upload, "<upload>");
   for (const word of words) text = text.replaceAll(word, "<it>").replaceAll(encodeURIComponent(word), "<it>");
   return text;
 }
@@ -113,12 +116,14 @@ describe("whether a repository exists", () => {
           await ask(caller, method, `/v2/${missing}/${rest[path]}`),
         ];
         assert.equal(real.status, 403, `${who}: ${method} ${path}`);
+        assert.equal(String(real.headers[authorizationMessageHeader]).length, 3_072, `${who}: ${method} ${path}`);
         assert.equal(shape(real, hidden), shape(none, missing), `${who}: ${method} ${path}`);
       }
   });
 
   test("no operation tells who may not know", async () => {
     const samplesFor = (name: string): Readonly<Record<string, unknown>> => ({
+      subjectId: { imageDigest: `sha256:${"0".repeat(64)}` },
       repositoryName: name,
       resourceArn: arn(name),
       registryId: server.accountId,

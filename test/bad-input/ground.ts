@@ -93,10 +93,13 @@ type ReadRows = (query: string) => Promise<readonly Record<string, unknown>[]>;
 /** What changes by being asked: a refused append puts off when its session expires, and a signed call is a use of its key. */
 const restless = { expires_at: undefined, last_used_at: undefined, last_used_service: undefined, last_used_region: undefined };
 
+/** When what was pulled last: written down some time after the pulls of the tests before. */
+const restlessTable = "manifest_pull";
+
 /** Reads all rows of all tables and all files, without what is {@link restless}. */
 export async function readFacts(read: ReadRows, folder: string): Promise<Facts> {
   const facts: Record<string, string[]> = {};
-  for (const { name } of await read("select name from sqlite_master where type = 'table' order by name")) {
+  for (const { name } of await read(`select name from sqlite_master where type = 'table' and name <> '${restlessTable}' order by name`)) {
     const rows = await read(`select * from "${String(name)}"`);
     facts[String(name)] = rows.map((row) =>
       JSON.stringify({ ...row, ...restless }, (_key, value: unknown) => (value instanceof Uint8Array ? sha256(value) : value)),

@@ -170,3 +170,30 @@ test("a file is encrypted and decrypted, and a secret read", installed, async ()
     '{"user":"app","password":"wind & tide"}',
   );
 });
+
+test("a denial is explained to who may have it explained", installed, async () => {
+  await shell("aws iam create-user --user-name carol");
+  const carol = credentials(await shell(newKey("carol")));
+  const message = await shell(
+    `aws ecr delete-repository --repository-name never --debug 2>&1 | grep -o "authorization-message': '[^']*" | head -n 1 | cut -d "'" -f 3`,
+    carol,
+  );
+  const decode = `aws sts decode-authorization-message --encoded-message ${message} --query DecodedMessage`;
+  const decoded = JSON.parse(await shell(decode)) as { context: { action: string; principal: { name: string } }; missing: object };
+  assert.deepEqual([decoded.context.action, decoded.context.principal.name], ["ecr:DeleteRepository", "carol"]);
+  assert.deepEqual(decoded.missing, { items: [{ value: "identity" }] });
+  assert.match(await refused(decode, carol), /\(AccessDenied\).*sts:DecodeAuthorizationMessage/);
+  assert.match(await refused("aws sts decode-authorization-message --encoded-message none"), /\(InvalidAuthorizationMessageException\)/);
+});
+
+test("a region that is not served is refused with those that are", installed, async () => {
+  const elsewhere = { AWS_REGION: "mars-1", AWS_DEFAULT_REGION: "mars-1" };
+  const sentence = "Credential should be scoped to a valid Region, not 'mars-1'. This server answers for 'us-east-1'.";
+  for (const [line, code] of [
+    ["aws ecr describe-repositories", "InvalidSignatureException"],
+    ["aws sts get-caller-identity", "SignatureDoesNotMatch"],
+  ] as const) {
+    const text = await refused(line, elsewhere);
+    assert.ok(text.includes(`(${code})`) && text.includes(sentence), text);
+  }
+});

@@ -9,6 +9,7 @@ import { secretsOperations } from "#api/secretsmanager/table.ts";
 import { stsOperations } from "#api/sts/table.ts";
 import { startFakeIssuer } from "../fake-issuer.ts";
 import type { FakeIssuer } from "../fake-issuer.ts";
+import { awsAttribute, encoded, makeSamlIssuer } from "../saml-issuer.ts";
 import { startServerProcess } from "../server-process.ts";
 import type { ServerProcess } from "../server-process.ts";
 import { json, mustRun } from "./tool.ts";
@@ -30,6 +31,11 @@ const offered = Object.entries(tables).flatMap(([service, table]) =>
   Object.entries(table).flatMap(([operation, row]) => ("refused" in row ? [] : [`${service}:${operation}`])),
 );
 const journeys: Journey[] = [];
+const samlIssuer = makeSamlIssuer();
+const samlAttributes = {
+  [`${awsAttribute}Role`]: ["arn:aws:iam::000000000000:role/Crew,arn:aws:iam::000000000000:saml-provider/Idp"],
+  [`${awsAttribute}RoleSessionName`]: ["alice"],
+};
 let issuer: FakeIssuer;
 let server: ServerProcess;
 let other: Readonly<Record<string, string>>;
@@ -55,7 +61,7 @@ async function makeAccount(accountId: string): Promise<Readonly<Record<string, s
   };
 }
 
-for (const program of ["iam_users", "iam_policies", "iam_roles", "sts", "kms", "secretsmanager", "cross_account"]) {
+for (const program of ["iam_users", "iam_policies", "iam_roles", "sts", "saml", "kms", "secretsmanager", "cross_account"]) {
   test(`boto3: ${program}`, installed, async () => {
     const claims = { aud: "sts.amazonaws.com", sub: "repo:org/app" };
     const environment = {
@@ -64,6 +70,8 @@ for (const program of ["iam_users", "iam_policies", "iam_roles", "sts", "kms", "
       PYTHONDONTWRITEBYTECODE: "1",
       JOURNEY_ISSUER: issuer.host,
       JOURNEY_TOKEN: await issuer.sign(claims, Math.floor(Date.now() / 1000)),
+      JOURNEY_SAML_METADATA: samlIssuer.metadata,
+      JOURNEY_SAML_RESPONSE: encoded(samlIssuer.sign(samlIssuer.message({ issuedAt: Date.now(), attributes: samlAttributes }))),
     };
     const file = new URL(`boto3/${program}.py`, import.meta.url).pathname;
     journeys.push(json<Journey>(await mustRun(["python3", file], { environment })));

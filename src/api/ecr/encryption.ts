@@ -2,6 +2,7 @@
 import { KmsError } from "#kms/errors.ts";
 import { lookUpKey } from "#kms/key-lookup.ts";
 import type { NamedKey } from "#kms/key-lookup.ts";
+import { KeyRefusal } from "#registry/key-service.ts";
 import type { ApiCall, AskedPermission } from "../call.ts";
 import { registryOf } from "../call.ts";
 import { ApiFault } from "../fault.ts";
@@ -29,7 +30,10 @@ export async function encryptionPermissions(call: ApiCall, input: CreateReposito
   const wanted = keyOf(input);
   if (wanted === undefined) return [];
   const reference = wanted.kmsKey ?? defaultKey;
-  const { arn, key } = await findKey(call, input, reference);
+  const isElsewhere = call.context.core.keys.keeper === "elsewhere";
+  // There is no policy here to read that would say so, and it is the key that the operator's credentials stand for.
+  if (isElsewhere && reference === defaultKey) return [];
+  const { arn, key } = isElsewhere ? await findElsewhere(call, input, reference) : await findKey(call, input, reference);
   const conditions = {
     ...(await keyConditions(call, reference, key)),
     "kms:ViaService": `ecr.${call.region}.amazonaws.com`,
@@ -42,6 +46,16 @@ export async function encryptionPermissions(call: ApiCall, input: CreateReposito
       keys: { ...conditions, ...contextConditions({ "aws:ecr:arn": repositoryArn(call, input) }), "kms:GrantIsForAWSResource": "true" },
     },
   ];
+}
+
+/** Of such a key nothing but its ARN is known here. */
+async function findElsewhere(call: ApiCall, input: CreateRepositoryRequest, reference: string): Promise<NamedKey> {
+  try {
+    return { arn: await call.context.core.keys.resolve(registryOf(call, input), reference), key: undefined };
+  } catch (error) {
+    if (!(error instanceof KeyRefusal)) throw error;
+    throw new ApiFault("KmsException", error.message, 400, { kmsError: error.kmsError });
+  }
 }
 
 async function findKey(call: ApiCall, input: CreateRepositoryRequest, reference: string): Promise<NamedKey> {

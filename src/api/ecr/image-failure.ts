@@ -4,11 +4,21 @@ import type { ImageFailure, ImageIdentifier } from "./model/shapes.ts";
 
 /** Why the registry could not serve one identifier. */
 export interface ItemFailure {
-  readonly code: "not-found" | "referenced" | "tag-digest-mismatch" | "missing-id" | "digest-invalid" | "tag-invalid" | "key-unusable";
+  readonly code:
+    | "not-found"
+    | "referenced"
+    | "tag-digest-mismatch"
+    | "missing-id"
+    | "digest-invalid"
+    | "tag-invalid"
+    | "key-unusable"
+    | "archived";
   /** The indexes that reference the manifest. */
   readonly parents?: readonly string[] | undefined;
   /** Why the key refused to be used. */
   readonly reason?: string | undefined;
+  /** Whether an archived image is on its way back. */
+  readonly status?: "ARCHIVED" | "ACTIVATING" | undefined;
 }
 
 const texts = {
@@ -33,6 +43,11 @@ const texts = {
     failureCode: "InvalidImageTag",
     failureReason: () => `Invalid request parameters: image tag should satisfy the regex '${tagPattern}'`,
   },
+  archived: {
+    failureCode: "ImageInaccessible",
+    failureReason: (_parents, _reason, status) =>
+      status === "ACTIVATING" ? "Requested image is being restored from the archive" : "Requested image is archived",
+  },
   "key-unusable": {
     failureCode: "KmsError",
     failureReason: (_parents, reason) => `The KMS key of the repository cannot be used: ${reason}`,
@@ -42,7 +57,7 @@ const texts = {
     ItemFailure["code"],
     {
       readonly failureCode: NonNullable<ImageFailure["failureCode"]>;
-      readonly failureReason: (parents: readonly string[], reason: string) => string;
+      readonly failureReason: (parents: readonly string[], reason: string, status: ItemFailure["status"]) => string;
     }
   >
 >;
@@ -55,5 +70,5 @@ export function imageFailureShape(imageId: ImageIdentifier, failure: ItemFailure
   // ECR's grammar allows digests that nothing can have, such as unknown algorithms; to ECR those are images that are not there.
   const isUnheard = failure.code === "digest-invalid" && digestGrammar.test(imageId.imageDigest ?? "");
   const { failureCode, failureReason } = texts[isUnheard ? "not-found" : failure.code];
-  return { imageId, failureCode, failureReason: failureReason(failure.parents ?? [], failure.reason ?? "") };
+  return { imageId, failureCode, failureReason: failureReason(failure.parents ?? [], failure.reason ?? "", failure.status) };
 }

@@ -1,17 +1,20 @@
 import type { Json } from "#std/json.ts";
 import { mediaTypes } from "#oci/media-type.ts";
+import type { RepositoryName } from "#oci/repository-name.ts";
 import type { RegistryRef } from "#registry/context.ts";
 import { refuse } from "#registry/errors.ts";
 import type { DescribedManifests } from "#registry/manifest-batch.ts";
 import { describeManifests, listManifestTags, listManifests } from "#registry/manifest-batch.ts";
-import { getRepository } from "#registry/repository.ts";
+import { findPullTimes } from "#registry/pull-time.ts";
+import { findScans } from "#registry/scan.ts";
+import type { ScanState } from "#registry/scan.ts";
 import type { ApiCall } from "../call.ts";
 import { registryOf } from "../call.ts";
 import { invalidParameter } from "../fault.ts";
-import { digestGrammar } from "./image-failure.ts";
-import { imageIdShape, manifestName, namedTags } from "./image.ts";
-import type { DescribeImagesRequest, DescribeImagesResponse, ImageDetail, ImageIdentifier, ImageStatusFilter } from "./model/shapes.ts";
+import { checkImageId, imageIdShape, manifestName, namedTags } from "./image.ts";
+import type { DescribeImagesRequest, DescribeImagesResponse, ImageDetail, ImageIdentifier } from "./model/shapes.ts";
 import { openPage, sealPage } from "./page.ts";
+import { scanStatusShape, scanSummaryShape } from "./scan-findings.ts";
 import { repositoryArn, repositoryNameOf } from "./shape.ts";
 import type { EcrRows } from "./table.ts";
 
@@ -31,9 +34,8 @@ export const imageListingOperations: EcrRows<"ListImages" | "DescribeImages"> = 
       const listing = ["ListImages", registry.accountId, registry.region, name, tagStatus, imageStatus ?? "ACTIVE"];
       const position = openPage(call, listing, input.nextToken, isTagPosition);
       const after = position === undefined ? undefined : { manifestId: position[0], tag: position[1] };
-      if (!showsActive(imageStatus)) return await nothingBut(call, registry, input.repositoryName, { imageIds: [] });
       const limit = input.maxResults ?? defaultPage;
-      const page = await listManifestTags(call.context, registry, name, { tagStatus, after, limit });
+      const page = await listManifestTags(call.context, registry, name, { tagStatus, status: imageStatus, after, limit });
       const next = page.next === undefined ? undefined : [page.next.manifestId, page.next.tag];
       return { imageIds: page.entries.map(({ digest, tag }) => imageIdShape(digest, tag)), ...sealPage(call, listing, next) };
     },
@@ -45,25 +47,11 @@ export const imageListingOperations: EcrRows<"ListImages" | "DescribeImages"> = 
     conditionKeys: (_call, input) => namedTags(input.imageIds ?? []),
     check: (input) => checkImageIds(input),
     handle: async (call, input) => {
-      const registry = registryOf(call, input);
-      const { imageStatus } = input.filter ?? {};
       if (input.imageIds !== undefined) return await describeNamed(call, input, input.imageIds);
-      if (!showsActive(imageStatus)) return await nothingBut(call, registry, input.repositoryName, { imageDetails: [] });
       return await describePage(call, input);
     },
   },
 };
-
-/** Every image is active: there is no archive to be in. */
-function showsActive(imageStatus: ImageStatusFilter | undefined): boolean {
-  return imageStatus === undefined || imageStatus === "ACTIVE" || imageStatus === "ANY";
-}
-
-/** An empty answer for a repository that exists. */
-async function nothingBut<Answer>(call: ApiCall, registry: RegistryRef, repositoryName: string, answer: Answer): Promise<Answer> {
-  await getRepository(call.context, registry, repositoryNameOf(repositoryName));
-  return answer;
-}
 
 function isTagPosition(position: Json): position is [number, string] {
   return Array.isArray(position) && position.length === 2 && typeof position[0] === "number" && typeof position[1] === "string";
@@ -77,10 +65,7 @@ function checkImageIds(input: DescribeImagesRequest): void {
   if (input.imageIds === undefined) return;
   if (input.maxResults !== undefined) throw invalidParameter("maxResults", "Member must be null when imageIds is set");
   if (input.nextToken !== undefined) throw invalidParameter("nextToken", "Member must be null when imageIds is set");
-  for (const { imageDigest, imageTag } of input.imageIds) {
-    if (imageDigest === undefined && imageTag === undefined) throw invalidParameter("imageIds", "both tag and digest cannot be null");
-    if (imageDigest !== undefined && !digestGrammar.test(imageDigest)) refuse("digest-invalid", { digest: imageDigest, problem: "" });
-  }
+  for (const imageId of input.imageIds) checkImageId(imageId, "imageIds");
 }
 
 /** The named images, one element per digest; the first that is not there fails the whole call. */
@@ -103,11 +88,13 @@ async function describeNamed(
     });
   }
   const unique = new Map(manifests.map(({ manifest }) => [manifest.manifestId, manifest]));
-  const { tagStatus = "ANY", imageStatus } = input.filter ?? {};
+  // Who names an image wants to know of it, wherever it is, unless the filter says otherwise.
+  const { tagStatus = "ANY", imageStatus = "ANY" } = input.filter ?? {};
   const shown = [...unique.values()].filter(
-    ({ tags }) => showsActive(imageStatus) && (tagStatus === "ANY" || (tagStatus === "TAGGED") === tags.length > 0),
+    ({ tags, status }) =>
+      (imageStatus === "ANY" || status === imageStatus) && (tagStatus === "ANY" || (tagStatus === "TAGGED") === tags.length > 0),
   );
-  return { imageDetails: shown.map((manifest) => imageDetailShape(registry, name, manifest)) };
+  return { imageDetails: await imageDetailShapes(call, registry, name, shown) };
 }
 
 async function describePage(call: ApiCall, input: DescribeImagesRequest): Promise<DescribeImagesResponse> {
@@ -116,16 +103,52 @@ async function describePage(call: ApiCall, input: DescribeImagesRequest): Promis
   const { tagStatus = "ANY", imageStatus = "ACTIVE" } = input.filter ?? {};
   const listing = ["DescribeImages", registry.accountId, registry.region, name, tagStatus, imageStatus];
   const after = openPage(call, listing, input.nextToken, isManifestId);
-  const page = await listManifests(call.context, registry, name, { tagStatus, after, limit: input.maxResults ?? defaultPage });
+  const page = await listManifests(call.context, registry, name, {
+    tagStatus,
+    status: imageStatus,
+    after,
+    limit: input.maxResults ?? defaultPage,
+  });
   return {
-    imageDetails: page.manifests.map((manifest) => imageDetailShape(registry, name, manifest)),
+    imageDetails: await imageDetailShapes(call, registry, name, page.manifests),
     ...sealPage(call, listing, page.next),
   };
 }
 
+/** The manifests with what is known of them beside their rows. */
+async function imageDetailShapes(
+  call: ApiCall,
+  registry: RegistryRef,
+  name: RepositoryName,
+  manifests: readonly TaggedManifest[],
+): Promise<readonly ImageDetail[]> {
+  const pullTimes = await findPullTimes(call.context, manifests);
+  const scans = await findScans(
+    call.context,
+    registry,
+    name,
+    manifests.map(({ manifestId }) => manifestId),
+  );
+  return manifests.map((manifest) => {
+    const pulledAt = pullTimes.get(manifest.manifestId);
+    return {
+      ...imageDetailShape(registry, name, manifest),
+      ...scanShape(scans.get(manifest.manifestId)),
+      ...(pulledAt !== undefined && { lastRecordedPullTime: pulledAt }),
+    };
+  });
+}
+
+/** A scan that could not be made says so; it never looks like a clean one. */
+function scanShape(scan: ScanState | undefined): Pick<ImageDetail, "imageScanStatus" | "imageScanFindingsSummary"> {
+  if (scan === undefined) return {};
+  const { summary } = scan;
+  return { imageScanStatus: scanStatusShape(scan), ...(summary !== undefined && { imageScanFindingsSummary: scanSummaryShape(summary) }) };
+}
+
 /** ECR's `ImageDetail`. */
 function imageDetailShape(registry: RegistryRef, name: string, manifest: TaggedManifest): ImageDetail {
-  const { tags, scanFailure, subjectDigest } = manifest;
+  const { tags, subjectDigest } = manifest;
   const artifactMediaType = artifactMediaTypeOf(manifest);
   return {
     registryId: registry.accountId,
@@ -135,12 +158,12 @@ function imageDetailShape(registry: RegistryRef, name: string, manifest: TaggedM
     imageSizeInBytes: manifest.contentSizeBytes,
     // ECR gives this one time in whole seconds.
     imagePushedAt: Math.floor(manifest.pushedAt / 1_000) * 1_000,
-    // A scan that could not be made says so; it never looks like a clean one.
-    ...(scanFailure !== undefined && { imageScanStatus: { status: "FAILED", description: scanFailure } }),
     imageManifestMediaType: manifest.mediaType,
     ...(artifactMediaType !== undefined && { artifactMediaType }),
     ...(subjectDigest !== undefined && { subjectManifestDigest: subjectDigest }),
-    imageStatus: "ACTIVE",
+    imageStatus: manifest.status,
+    ...(manifest.lastArchivedAt !== undefined && { lastArchivedAt: manifest.lastArchivedAt }),
+    ...(manifest.lastActivatedAt !== undefined && { lastActivatedAt: manifest.lastActivatedAt }),
   };
 }
 

@@ -1,18 +1,24 @@
 import type { Digest } from "#oci/digest.ts";
 import { digestOf, parseDigest } from "#oci/digest.ts";
+import type { RepositoryName } from "#oci/repository-name.ts";
 import type { Tag } from "#oci/tag.ts";
 import { parseTag } from "#oci/tag.ts";
+import type { RegistryRef } from "#registry/context.ts";
 import { refuse } from "#registry/errors.ts";
 import { putManifest } from "#registry/manifest.ts";
+import type { StoredManifest } from "#registry/manifest.ts";
 import type { ManifestFailure, ManifestName } from "#registry/manifest-batch.ts";
 import { describeManifests, getManifests, removeManifests } from "#registry/manifest-batch.ts";
+import { lastingArn } from "#access/principal.ts";
+import { askPusher } from "#access/ask-pusher.ts";
 import { namedTagKey, noTag } from "#access/condition-keys.ts";
 import type { ConditionKeys } from "#access/condition-keys.ts";
 import type { ApiCall } from "../call.ts";
 import { registryOf } from "../call.ts";
-import { ApiFault } from "../fault.ts";
+import { ApiFault, invalidParameter } from "../fault.ts";
 import { digestGrammar, imageFailureShape } from "./image-failure.ts";
-import type { ImageFailure, ImageIdentifier, PutImageRequest } from "./model/shapes.ts";
+import { pullImages } from "./pull-through-image.ts";
+import type { Image, ImageFailure, ImageIdentifier, PutImageRequest } from "./model/shapes.ts";
 import { repositoryArn, repositoryNameOf } from "./shape.ts";
 import type { EcrRows } from "./table.ts";
 
@@ -42,17 +48,16 @@ export const imageOperations: EcrRows<"PutImage" | "BatchGetImage" | "BatchDelet
     handle: async (call, input) => {
       const registry = registryOf(call, input);
       const name = repositoryNameOf(input.repositoryName);
-      const { wanted, failures } = await selectImages(call, input);
+      const pulled = await pullImages(call, registry, name, input);
+      const passing = pulled.passing.map((manifest) => imageShape(registry, name, manifest));
+      if (pulled.others.length === 0) return { images: passing, failures: pulled.failures };
+      const { wanted, failures } = await selectCandidates(call, { ...input, imageIds: pulled.others });
       const got = await getManifests(call.context, registry, name, wanted);
+      const principalArn = lastingArn(call.principal);
+      for (const { manifestId } of got.manifests) call.context.core.pulls.note({ registry, manifestId, principalArn });
       return {
-        images: got.manifests.map(({ digest, tag, bytes, mediaType }) => ({
-          registryId: registry.accountId,
-          repositoryName: name,
-          imageId: imageIdShape(digest, tag),
-          imageManifest: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"),
-          imageManifestMediaType: mediaType,
-        })),
-        failures: [...failures, ...got.failures.map(failureOf)],
+        images: [...passing, ...got.manifests.map((manifest) => imageShape(registry, name, manifest))],
+        failures: [...pulled.failures, ...failures, ...got.failures.map(failureOf)],
       };
     },
   },
@@ -69,6 +74,18 @@ export const imageOperations: EcrRows<"PutImage" | "BatchGetImage" | "BatchDelet
   },
 };
 
+/** ECR's `Image`. */
+function imageShape(registry: RegistryRef, name: RepositoryName, manifest: StoredManifest & { readonly tag?: string | undefined }): Image {
+  const { digest, tag, bytes, mediaType } = manifest;
+  return {
+    registryId: registry.accountId,
+    repositoryName: name,
+    imageId: imageIdShape(digest, tag),
+    imageManifest: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"),
+    imageManifestMediaType: mediaType,
+  };
+}
+
 async function putImage(call: ApiCall, input: PutImageRequest) {
   const registry = registryOf(call, input);
   const name = repositoryNameOf(input.repositoryName);
@@ -79,6 +96,7 @@ async function putImage(call: ApiCall, input: PutImageRequest) {
     digest: expectedDigest(input, bytes),
     tags: input.imageTag === undefined ? [] : [tagOf(input.imageTag)],
     plane: "ecr",
+    askPusher: askPusher(call),
   });
   return {
     image: {
@@ -114,7 +132,7 @@ interface SelectedImages {
 }
 
 /** Which of the asked images the answer will hold, before any of their bytes are read. Throws ApiFault when they are too many bytes. */
-async function selectImages(
+async function selectCandidates(
   call: ApiCall,
   input: {
     readonly registryId?: string;
@@ -149,6 +167,12 @@ async function selectImages(
 /** The tags that a request names, for conditions: each is asked for by itself, and so is having none. */
 export function namedTags(imageIds: readonly { readonly imageTag?: string | undefined }[]): ConditionKeys {
   return { [namedTagKey]: [...new Set(imageIds.map(({ imageTag }) => imageTag ?? noTag))] };
+}
+
+/** Throws `parameter-invalid` for an identifier without digest and tag, `digest-invalid` for one whose digest is none in ECR's grammar. */
+export function checkImageId({ imageDigest, imageTag }: ImageIdentifier, parameter: string): void {
+  if (imageDigest === undefined && imageTag === undefined) throw invalidParameter(parameter, "both tag and digest cannot be null");
+  if (imageDigest !== undefined) checkDigestGrammar(imageDigest);
 }
 
 /** An identifier as the registry takes it. */

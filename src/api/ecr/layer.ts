@@ -1,7 +1,7 @@
 import type { Digest } from "#oci/digest.ts";
 import { parseDigest } from "#oci/digest.ts";
 import type { BlobFacts } from "#registry/blob.ts";
-import { checkBlobs, createDownloadTicket } from "#registry/blob.ts";
+import { checkBlobs, createDownloadTicket, listArchivedBlobs } from "#registry/blob.ts";
 import { refuse } from "#registry/errors.ts";
 import { getRepository } from "#registry/repository.ts";
 import { appendPart, completeUploadParts, getUpload, startUpload } from "#registry/upload.ts";
@@ -11,6 +11,7 @@ import { digestPattern } from "../errors.ts";
 import { ApiFault } from "../fault.ts";
 import { digestGrammar } from "./image-failure.ts";
 import type { Layer, LayerFailure } from "./model/shapes.ts";
+import { pullLayer } from "./pull-through-image.ts";
 import { repositoryArn, repositoryNameOf } from "./shape.ts";
 import type { EcrRows, UploadLayerPartInput } from "./table.ts";
 
@@ -23,8 +24,12 @@ export const layerOperations: EcrRows<
     resource: repositoryArn,
     handle: async (call, input) => {
       const digests = input.layerDigests.map(digestOrUndefined).filter((digest) => digest !== undefined);
-      const held = await checkBlobs(call.context, registryOf(call, input), repositoryNameOf(input.repositoryName), digests);
-      const verdicts = input.layerDigests.map((text) => layerVerdict(text, held));
+      const registry = registryOf(call, input);
+      const name = repositoryNameOf(input.repositoryName);
+      const held = await checkBlobs(call.context, registry, name, digests);
+      const missing = digests.filter((digest) => !held.has(digest));
+      const archived = missing.length === 0 ? noDigests : await listArchivedBlobs(call.context, registry, name, missing);
+      const verdicts = input.layerDigests.map((text) => layerVerdict(text, held, archived));
       return {
         layers: verdicts.flatMap((verdict) => verdict.layer ?? []),
         failures: verdicts.flatMap((verdict) => verdict.failure ?? []),
@@ -86,11 +91,14 @@ export const layerOperations: EcrRows<
         await getRepository(call.context, registry, name);
         return refuse("blob-not-found", { registryId: registry.accountId, repositoryName: name, digest: input.layerDigest });
       }
+      await pullLayer(call, registry, name, digest);
       const { ticket } = await createDownloadTicket({ ...call.context, actor: call.principal }, registry, name, digest);
       return { downloadUrl: `${call.addressing.endpoint(registry, call.origin)}/download/${ticket}`, layerDigest: digest };
     },
   },
 };
+
+const noDigests: ReadonlySet<string> = new Set();
 
 function digestOrUndefined(text: string): Digest | undefined {
   const digest = parseDigest(text);
@@ -101,13 +109,17 @@ function digestOrUndefined(text: string): Digest | undefined {
  * What ECR says of one digest. A blob that is not held is a layer that is UNAVAILABLE and not a failure:
  * clients upload what is unavailable, and give up when there are only failures.
  */
-function layerVerdict(text: string, held: ReadonlyMap<Digest, BlobFacts>): { readonly layer?: Layer; readonly failure?: LayerFailure } {
+function layerVerdict(
+  text: string,
+  held: ReadonlyMap<Digest, BlobFacts>,
+  archived: ReadonlySet<string>,
+): { readonly layer?: Layer; readonly failure?: LayerFailure } {
   if (text === "") return layerFailure(text, "MissingLayerDigest", "layer digest cannot be null");
   if (!digestGrammar.test(text)) {
     return layerFailure(text, "InvalidLayerDigest", `layer digest should satisfy the regex '${digestPattern}'`);
   }
   const facts = held.get(text as Digest);
-  if (facts === undefined) return { layer: { layerDigest: text, layerAvailability: "UNAVAILABLE" } };
+  if (facts === undefined) return { layer: { layerDigest: text, layerAvailability: archived.has(text) ? "ARCHIVED" : "UNAVAILABLE" } };
   const mediaType = facts.mediaType === undefined ? {} : { mediaType: facts.mediaType };
   return { layer: { layerDigest: text, layerAvailability: "AVAILABLE", layerSize: facts.sizeBytes, ...mediaType } };
 }

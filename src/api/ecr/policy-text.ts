@@ -11,11 +11,15 @@ export interface CheckedPolicy {
 }
 
 /** Reads a policy of a repository or a registry. Throws InvalidParameterException in ECR's words, which do not say what is wrong. */
-export async function checkPolicyText(call: ApiCall, kind: "repository" | "registry", text: string): Promise<CheckedPolicy> {
+export async function checkPolicyText(
+  call: ApiCall,
+  kind: "repository" | "registry" | "registry-v1",
+  text: string,
+): Promise<CheckedPolicy> {
   const read = parsePolicy(text, kind);
   if (!read.ok) throw new ApiFault("InvalidParameterException", read.problem.message);
   const found = await resolvePrincipals({ core: call.context.core }, principalsOf(read.value));
   // Terraform waits and tries again at these words: a role that was made a moment ago may not be known yet.
-  if (!found.ok) throw invalidParameter("PolicyText", `Invalid ${kind} policy provided`);
+  if (!found.ok) throw invalidParameter("PolicyText", `Invalid ${kind === "repository" ? kind : "registry"} policy provided`);
   return { document: text, principals: found.resolved };
 }

@@ -54,7 +54,6 @@ test("what is no policy of a registry", async () => {
   const texts = [
     "{",
     policyOf({ Resource: undefined }),
-    policyOf({ Action: "ecr:PutImage" }),
     policyOf({ Principal: undefined }),
     policyOf({ Principal: { AWS: "arn:aws:iam::123456789012:role/nobody" } }),
   ];

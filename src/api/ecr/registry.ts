@@ -1,3 +1,4 @@
+import { replicationShape } from "./replication.ts";
 import type { EcrRows } from "./table.ts";
 
 /** The registry as a whole. */
@@ -6,6 +7,6 @@ export const registryOperations: EcrRows<"DescribeRegistry"> = {
     action: "ecr:DescribeRegistry",
     resource: () => "*",
     // A registry without replication answers an empty list of rules, never "not found".
-    handle: async (call) => ({ registryId: call.principal.accountId, replicationConfiguration: { rules: [] } }),
+    handle: async (call) => ({ registryId: call.principal.accountId, replicationConfiguration: await replicationShape(call) }),
   },
 };

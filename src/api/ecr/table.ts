@@ -1,21 +1,30 @@
 /**
- * All operations of the service `ecr`, one row each. The compiler holds the table total over the service's model:
- * an operation is offered, or it is refused by name with a reason, and there is no third state.
+ * All operations of the service `ecr`, one row each: all are offered. The compiler holds the table total over the service's model.
  */
-import type { OperationRow, RefusedRow } from "../call.ts";
+import type { OperationRow } from "../call.ts";
+import { accountSettingOperations } from "./account-setting.ts";
 import { authorizationOperations } from "./authorization.ts";
+import { creationTemplateOperations } from "./creation-template.ts";
 import { imageListingOperations } from "./image-listing.ts";
 import { imageOperations } from "./image.ts";
 import { layerOperations } from "./layer.ts";
+import { lifecycleOperations } from "./lifecycle.ts";
 import type { EcrOperations, UploadLayerPartRequest } from "./model/shapes.ts";
+import { pullTimeOperations } from "./pull-time.ts";
 import type { ReceivedBlob } from "./received-blob.ts";
+import { referrerOperations } from "./referrer.ts";
+import { pullThroughRuleOperations } from "./pull-through-rule.ts";
 import { registryPolicyOperations } from "./registry-policy.ts";
 import { registryOperations } from "./registry.ts";
+import { replicationOperations } from "./replication.ts";
 import { repositoryPolicyOperations } from "./repository-policy.ts";
 import { repositoryOperations } from "./repository.ts";
+import { storageClassOperations } from "./storage-class.ts";
+import { scanFindingOperations } from "./scan-findings.ts";
+import { scanningOperations } from "./scanning.ts";
+import { signingOperations } from "./signing.ts";
 import { tagMutabilityOperations } from "./tag-mutability.ts";
 import { taggingOperations } from "./tagging.ts";
-import { unsupportedOperations } from "./unsupported.ts";
 
 /** The name of an operation of the service `ecr`. */
 export type EcrOperationName = keyof EcrOperations;
@@ -39,9 +48,19 @@ export const ecrOperations = {
   ...repositoryOperations,
   ...repositoryPolicyOperations,
   ...tagMutabilityOperations,
+  ...scanningOperations,
+  ...scanFindingOperations,
+  ...signingOperations,
   ...taggingOperations,
   ...layerOperations,
   ...imageOperations,
   ...imageListingOperations,
-  ...unsupportedOperations,
-} satisfies { readonly [Name in EcrOperationName]: EcrRow<Name> | RefusedRow };
+  ...accountSettingOperations,
+  ...creationTemplateOperations,
+  ...pullTimeOperations,
+  ...referrerOperations,
+  ...storageClassOperations,
+  ...replicationOperations,
+  ...pullThroughRuleOperations,
+  ...lifecycleOperations,
+} satisfies EcrRows<EcrOperationName>;

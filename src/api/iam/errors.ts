@@ -24,8 +24,8 @@ const conflicts: Readonly<Record<DeleteConflict, string>> = {
   "default-version": "Cannot delete the default version of a policy.",
 };
 
-/** Every refusal of `identity/` in IAM's words. */
-const identityFaults: { readonly [Kind in IdentityErrorKind]: IdentityFaultRow<Kind> } = {
+/** Every refusal of `identity/` in IAM's words. Also a source of the generated list of errors. */
+export const identityFaults: { readonly [Kind in IdentityErrorKind]: IdentityFaultRow<Kind> } = {
   "not-found": { code: "NoSuchEntity", status: 404, message: notFoundText },
   exists: { code: "EntityAlreadyExists", status: 409, message: existsText },
   "delete-conflict": { code: "DeleteConflict", status: 409, message: ({ conflict }) => conflicts[conflict] },

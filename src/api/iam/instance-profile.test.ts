@@ -91,6 +91,63 @@ test("instance profiles are listed page by page, all of them and those of a role
   }
 });
 
+test("tags of an instance profile", async () => {
+  const profile = { InstanceProfileName: "Tagged" };
+  await iam(server, "CreateInstanceProfile", { ...profile, Path: "/t/", "Tags.member.1.Key": "a", "Tags.member.1.Value": "0" });
+  const tagged = (pairs: readonly (readonly [string, string])[]) =>
+    Object.fromEntries(
+      pairs.flatMap(([key, value], at) => [
+        [`Tags.member.${at + 1}.Key`, key],
+        [`Tags.member.${at + 1}.Value`, value],
+      ]),
+    );
+  await iam(server, "TagInstanceProfile", {
+    ...profile,
+    ...tagged([
+      ["c", "3"],
+      ["A", "1"],
+      ["b", "2"],
+    ]),
+  });
+  const first = await iam(server, "ListInstanceProfileTags", { ...profile, MaxItems: "2" });
+  const rest = await iam(server, "ListInstanceProfileTags", { ...profile, MaxItems: "2", Marker: first.first("Marker") ?? "" });
+  assert.deepEqual([...first.all("Key"), ...rest.all("Key"), rest.first("IsTruncated")], ["A", "b", "c", "false"]);
+  await iam(server, "UntagInstanceProfile", { ...profile, "TagKeys.member.1": "B", "TagKeys.member.2": "none" });
+  assert.deepEqual((await iam(server, "GetInstanceProfile", { InstanceProfileName: "tagged" })).all("Value"), ["1", "3"]);
+  const none = { InstanceProfileName: "none" };
+  const cases: [string, Readonly<Record<string, string>>, string][] = [
+    ["TagInstanceProfile", { ...none, ...tagged([["a", "1"]]) }, "NoSuchEntity"],
+    ["UntagInstanceProfile", { ...none, "TagKeys.member.1": "a" }, "NoSuchEntity"],
+    ["ListInstanceProfileTags", none, "NoSuchEntity"],
+    [
+      "TagInstanceProfile",
+      {
+        ...profile,
+        ...tagged([
+          ["x", "1"],
+          ["X", "2"],
+        ]),
+      },
+      "InvalidInput",
+    ],
+    ["TagInstanceProfile", { ...profile, ...tagged(Array.from({ length: 49 }, (_, at) => [`k${at}`, ""] as const)) }, "LimitExceeded"],
+    ["TagInstanceProfile", profile, "ValidationError"],
+  ];
+  for (const [operation, parameters, code] of cases) assert.equal((await callIam(server, operation, parameters)).code, code, operation);
+  const byTag = (value: string) => ({
+    Effect: "Allow",
+    Action: ["iam:TagInstanceProfile", "iam:UntagInstanceProfile", "iam:ListInstanceProfileTags"],
+    Resource: `arn:aws:iam::${account}:instance-profile/t/*`,
+    Condition: { StringEquals: { "iam:ResourceTag/c": value } },
+  });
+  const [may, mayNot] = [await makeIamUser(server, "tags-3", [byTag("3")]), await makeIamUser(server, "tags-4", [byTag("4")])];
+  const tag = { ...profile, ...tagged([["d", "4"]]) };
+  assert.equal((await callIam(server, "TagInstanceProfile", tag, mayNot)).code, "AccessDenied");
+  await iam(server, "TagInstanceProfile", tag, may);
+  await iam(server, "UntagInstanceProfile", { ...profile, "TagKeys.member.1": "c" }, may);
+  assert.equal((await callIam(server, "ListInstanceProfileTags", profile, may)).code, "AccessDenied");
+});
+
 test("a role is given to machines only by those who may pass it on", async () => {
   await iam(server, "CreateInstanceProfile", { InstanceProfileName: "given" });
   const add = { Effect: "Allow", Action: "iam:AddRoleToInstanceProfile", Resource: "*" };

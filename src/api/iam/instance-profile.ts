@@ -11,7 +11,7 @@ import {
 } from "#identity/instance-profile.ts";
 import type { InstanceProfileDetails } from "#identity/instance-profile.ts";
 import { roleArnOf } from "#identity/role.ts";
-import { findTags } from "#identity/tag.ts";
+import { findTags, listTags, tagIdentity, untagIdentity } from "#identity/tag.ts";
 import type { IdentityTag } from "#identity/tag.ts";
 import type { ApiCall } from "../call.ts";
 import { requestTagKeys } from "../ecr/tagging.ts";
@@ -44,6 +44,9 @@ export const instanceProfileOperations: IamRows<
   | "ListInstanceProfilesForRole"
   | "AddRoleToInstanceProfile"
   | "RemoveRoleFromInstanceProfile"
+  | "TagInstanceProfile"
+  | "UntagInstanceProfile"
+  | "ListInstanceProfileTags"
 > = {
   CreateInstanceProfile: {
     action: "iam:CreateInstanceProfile",
@@ -114,6 +117,37 @@ export const instanceProfileOperations: IamRows<
     handle: async (call, input) => {
       await removeRoleFromInstanceProfile(identityContext(call), input.InstanceProfileName, input.RoleName);
       return {};
+    },
+  },
+
+  TagInstanceProfile: {
+    action: "iam:TagInstanceProfile",
+    resource: profileArn,
+    conditionKeys: async (call, input) => ({ ...(await onProfile.conditionKeys(call, input)), ...requestTagKeys(input.Tags) }),
+    handle: async (call, input) => {
+      await tagIdentity(identityContext(call), "instance-profile", input.InstanceProfileName, identityTags(input.Tags));
+      return {};
+    },
+  },
+
+  UntagInstanceProfile: {
+    action: "iam:UntagInstanceProfile",
+    resource: profileArn,
+    conditionKeys: async (call, input) => ({ ...(await onProfile.conditionKeys(call, input)), "aws:TagKeys": input.TagKeys }),
+    handle: async (call, input) => {
+      await untagIdentity(identityContext(call), "instance-profile", input.InstanceProfileName, input.TagKeys);
+      return {};
+    },
+  },
+
+  ListInstanceProfileTags: {
+    action: "iam:ListInstanceProfileTags",
+    ...onProfile,
+    handle: async (call, input) => {
+      const listing = ["ListInstanceProfileTags", call.principal.accountId, input.InstanceProfileName];
+      const page = openIamPage(call, listing, input);
+      const { tags, next } = await listTags(identityContext(call), "instance-profile", input.InstanceProfileName, page);
+      return { Tags: tagShapes(tags), ...closeIamPage(call, listing, next) };
     },
   },
 };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { callIam, iam } from "../../../test/iam-client.ts";
+import { callIam, iam, makeIamUser } from "../../../test/iam-client.ts";
 import { startRegistryServer } from "../../../test/registry-server.ts";
 import type { RegistryServer } from "../../../test/registry-server.ts";
 
@@ -136,3 +136,51 @@ test("refusals have IAM's codes and texts", async () => {
   assert.equal((await callIam(server, "GetOpenIDConnectProvider", foreign)).code, "AccessDenied");
   assert.equal((await callIam(server, "DeleteOpenIDConnectProvider", foreign)).code, "AccessDenied");
 });
+
+test("tags of a provider", async () => {
+  const made = await iam(server, "CreateOpenIDConnectProvider", { Url: "https://tagged.example/a", ...tags({ b: "0" }) });
+  const provider = { OpenIDConnectProviderArn: made.first("OpenIDConnectProviderArn") ?? "" };
+  await iam(server, "TagOpenIDConnectProvider", { ...provider, ...tags({ c: "3", B: "2", a: "1" }) });
+  const first = await iam(server, "ListOpenIDConnectProviderTags", { ...provider, MaxItems: "2" });
+  const rest = await iam(server, "ListOpenIDConnectProviderTags", { ...provider, MaxItems: "2", Marker: first.first("Marker") ?? "" });
+  assert.deepEqual([...first.all("Key"), ...rest.all("Key"), rest.first("IsTruncated")], ["a", "B", "c", "false"]);
+  await iam(server, "UntagOpenIDConnectProvider", { ...provider, ...members("TagKeys", ["A", "none"]) });
+  assert.deepEqual((await iam(server, "GetOpenIDConnectProvider", provider)).all("Value").toSorted(), ["2", "3"]);
+  const none = { OpenIDConnectProviderArn: `${prefix}none.example` };
+  const many = Object.fromEntries(Array.from({ length: 49 }, (_, at) => [`k${at}`, ""]));
+  const cases: [string, Readonly<Record<string, string>>, string][] = [
+    ["TagOpenIDConnectProvider", { ...none, ...tags({ a: "1" }) }, "NoSuchEntity"],
+    ["UntagOpenIDConnectProvider", { ...none, ...members("TagKeys", ["a"]) }, "NoSuchEntity"],
+    ["ListOpenIDConnectProviderTags", none, "NoSuchEntity"],
+    ["TagOpenIDConnectProvider", { ...provider, ...tags({ x: "1", X: "2" }) }, "InvalidInput"],
+    ["TagOpenIDConnectProvider", { ...provider, ...tags({ "aws:x": "1" }) }, "InvalidInput"],
+    ["TagOpenIDConnectProvider", { ...provider, ...tags(many) }, "LimitExceeded"],
+    ["TagOpenIDConnectProvider", { OpenIDConnectProviderArn: "x".repeat(20), ...tags({ a: "1" }) }, "AccessDenied"],
+  ];
+  for (const [operation, parameters, code] of cases) assert.equal((await callIam(server, operation, parameters)).code, code, operation);
+
+  const byTag = (value: string) => ({
+    Effect: "Allow",
+    Action: ["iam:TagOpenIDConnectProvider", "iam:GetOpenIDConnectProvider"],
+    Resource: `${prefix}*`,
+    Condition: { StringEquals: { "aws:ResourceTag/c": value } },
+  });
+  const [may, mayNot] = [await makeIamUser(server, "sees-3", [byTag("3")]), await makeIamUser(server, "sees-4", [byTag("4")])];
+  await iam(server, "GetOpenIDConnectProvider", provider, may);
+  await iam(server, "TagOpenIDConnectProvider", { ...provider, ...tags({ d: "4" }) }, may);
+  assert.equal((await callIam(server, "GetOpenIDConnectProvider", provider, mayNot)).code, "AccessDenied");
+  assert.equal(
+    (await callIam(server, "UntagOpenIDConnectProvider", { ...provider, ...members("TagKeys", ["c"]) }, may)).code,
+    "AccessDenied",
+  );
+});
+
+function tags(of: Readonly<Record<string, string>>): Record<string, string> {
+  const pairs = Object.entries(of);
+  return Object.fromEntries(
+    pairs.flatMap(([key, value], at) => [
+      [`Tags.member.${at + 1}.Key`, key],
+      [`Tags.member.${at + 1}.Value`, value],
+    ]),
+  );
+}

@@ -9,17 +9,24 @@ import {
   removeClientId,
   updateThumbprints,
 } from "#identity/oidc-provider.ts";
+import { findOidcProviderTags, listOidcProviderTags, tagOidcProvider, untagOidcProvider } from "#identity/oidc-provider-tag.ts";
 import type { ApiCall } from "../call.ts";
 import { requestTagKeys } from "../ecr/tagging.ts";
 import { ApiFault } from "../fault.ts";
-import { identityContext, identityTags, tagShapes, wholeSeconds } from "./identity-shape.ts";
+import { identityContext, identityTags, resourceTagKeys, tagShapes, wholeSeconds } from "./identity-shape.ts";
+import { closeIamPage, openIamPage } from "./page.ts";
 import type { IamRows } from "./table.ts";
 
 interface ProviderInput {
   readonly OpenIDConnectProviderArn: string;
 }
 
-const providerArn = (_call: ApiCall, input: ProviderInput): string => input.OpenIDConnectProviderArn;
+/** The columns of operations on a provider that is there. */
+const onProvider = {
+  resource: (_call: ApiCall, input: ProviderInput): string => input.OpenIDConnectProviderArn,
+  conditionKeys: async (call: ApiCall, input: ProviderInput) =>
+    resourceTagKeys(await findOidcProviderTags(identityContext(call), input.OpenIDConnectProviderArn)),
+};
 
 /** OpenID Connect providers. */
 export const oidcProviderOperations: IamRows<
@@ -30,6 +37,9 @@ export const oidcProviderOperations: IamRows<
   | "AddClientIDToOpenIDConnectProvider"
   | "RemoveClientIDFromOpenIDConnectProvider"
   | "UpdateOpenIDConnectProviderThumbprint"
+  | "TagOpenIDConnectProvider"
+  | "UntagOpenIDConnectProvider"
+  | "ListOpenIDConnectProviderTags"
 > = {
   CreateOpenIDConnectProvider: {
     action: "iam:CreateOpenIDConnectProvider",
@@ -50,7 +60,7 @@ export const oidcProviderOperations: IamRows<
 
   GetOpenIDConnectProvider: {
     action: "iam:GetOpenIDConnectProvider",
-    resource: providerArn,
+    ...onProvider,
     handle: async (call, input) => {
       const provider = await getOidcProvider(identityContext(call), input.OpenIDConnectProviderArn);
       return {
@@ -74,7 +84,7 @@ export const oidcProviderOperations: IamRows<
 
   DeleteOpenIDConnectProvider: {
     action: "iam:DeleteOpenIDConnectProvider",
-    resource: providerArn,
+    ...onProvider,
     handle: async (call, input) => {
       await deleteOidcProvider(identityContext(call), input.OpenIDConnectProviderArn);
       return {};
@@ -83,7 +93,7 @@ export const oidcProviderOperations: IamRows<
 
   AddClientIDToOpenIDConnectProvider: {
     action: "iam:AddClientIDToOpenIDConnectProvider",
-    resource: providerArn,
+    ...onProvider,
     handle: async (call, input) => {
       await addClientId(identityContext(call), input.OpenIDConnectProviderArn, input.ClientID);
       return {};
@@ -92,7 +102,7 @@ export const oidcProviderOperations: IamRows<
 
   RemoveClientIDFromOpenIDConnectProvider: {
     action: "iam:RemoveClientIDFromOpenIDConnectProvider",
-    resource: providerArn,
+    ...onProvider,
     handle: async (call, input) => {
       await removeClientId(identityContext(call), input.OpenIDConnectProviderArn, input.ClientID);
       return {};
@@ -101,10 +111,41 @@ export const oidcProviderOperations: IamRows<
 
   UpdateOpenIDConnectProviderThumbprint: {
     action: "iam:UpdateOpenIDConnectProviderThumbprint",
-    resource: providerArn,
+    ...onProvider,
     handle: async (call, input) => {
       await updateThumbprints(identityContext(call), input.OpenIDConnectProviderArn, input.ThumbprintList);
       return {};
+    },
+  },
+
+  TagOpenIDConnectProvider: {
+    action: "iam:TagOpenIDConnectProvider",
+    resource: onProvider.resource,
+    conditionKeys: async (call, input) => ({ ...(await onProvider.conditionKeys(call, input)), ...requestTagKeys(input.Tags) }),
+    handle: async (call, input) => {
+      await tagOidcProvider(identityContext(call), input.OpenIDConnectProviderArn, identityTags(input.Tags));
+      return {};
+    },
+  },
+
+  UntagOpenIDConnectProvider: {
+    action: "iam:UntagOpenIDConnectProvider",
+    resource: onProvider.resource,
+    conditionKeys: async (call, input) => ({ ...(await onProvider.conditionKeys(call, input)), "aws:TagKeys": input.TagKeys }),
+    handle: async (call, input) => {
+      await untagOidcProvider(identityContext(call), input.OpenIDConnectProviderArn, input.TagKeys);
+      return {};
+    },
+  },
+
+  ListOpenIDConnectProviderTags: {
+    action: "iam:ListOpenIDConnectProviderTags",
+    ...onProvider,
+    handle: async (call, input) => {
+      const listing = ["ListOpenIDConnectProviderTags", input.OpenIDConnectProviderArn];
+      const page = openIamPage(call, listing, input);
+      const { tags, next } = await listOidcProviderTags(identityContext(call), input.OpenIDConnectProviderArn, page);
+      return { Tags: tagShapes(tags), ...closeIamPage(call, listing, next) };
     },
   },
 };

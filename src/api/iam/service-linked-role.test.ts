@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { callIam, iam, makeIamUser, trustIn } from "../../../test/iam-client.ts";
+import { callEcr } from "../../../test/signed-call.ts";
 import { startRegistryServer } from "../../../test/registry-server.ts";
 import type { RegistryServer } from "../../../test/registry-server.ts";
 
 let server: RegistryServer;
 
 before(async () => {
-  server = await startRegistryServer();
+  server = await startRegistryServer({ regions: ["eu-central-1", "us-east-1"] });
 });
 
 after(async () => {
@@ -80,6 +81,55 @@ test("a service-linked role is deleted as one, and other roles are not", async (
   assert.equal((await callIam(server, "GetRole", { RoleName })).code, "NoSuchEntity");
   assert.equal((await callIam(server, "DeleteServiceLinkedRole", { RoleName })).code, "NoSuchEntity");
   await iam(server, "CreateServiceLinkedRole", { AWSServiceName: service });
+});
+
+test("a role that a registry uses stays, and the task says where it is used; another role of its name is another one", async () => {
+  const elsewhere = "us-east-1";
+  const rule = { ecrRepositoryPrefix: "hub", upstreamRegistryUrl: "public.ecr.aws" };
+  const replication = (...rules: object[]) => ({ replicationConfiguration: { rules } });
+  const uses: Readonly<Record<string, readonly [RegExp, use: readonly [string, object], end: readonly [string, object]]>> = {
+    [services[0][0]]: [
+      /replication configuration with rules/,
+      ["PutReplicationConfiguration", replication({ destinations: [{ region: elsewhere, registryId: account }] })],
+      ["PutReplicationConfiguration", replication()],
+    ],
+    [services[1][0]]: [
+      /pull through cache rules/,
+      ["CreatePullThroughCacheRule", rule],
+      ["DeletePullThroughCacheRule", { ecrRepositoryPrefix: "hub" }],
+    ],
+    [services[2][0]]: [
+      /creation templates without a custom role/,
+      ["CreateRepositoryCreationTemplate", { prefix: "hub", appliedFor: ["REPLICATION"] }],
+      ["DeleteRepositoryCreationTemplate", { prefix: "hub" }],
+    ],
+  };
+  for (const [service, RoleName] of services) {
+    const [reason, use, end] = uses[service] ?? [];
+    assert.ok(reason !== undefined && use !== undefined && end !== undefined);
+    const call = async ([operation, input]: readonly [string, object]) =>
+      assert.equal((await callEcr(server, operation, input)).status, 200, operation);
+    const remove = async () => (await iam(server, "DeleteServiceLinkedRole", { RoleName })).first("DeletionTaskId") ?? "";
+    const status = (DeletionTaskId: string) => iam(server, "GetServiceLinkedRoleDeletionStatus", { DeletionTaskId });
+    await call(use);
+    const task = await remove();
+    const failed = await status(task);
+    assert.deepEqual(["Status", "Region", "Resources"].map(failed.first), [
+      "FAILED",
+      server.region,
+      `<member>arn:aws:ecr:${server.region}:${account}:repository/*</member>`,
+    ]);
+    const text = failed.all("Reason").join(" ");
+    assert.match(text, reason);
+    assert.match(text, new RegExp(`the Amazon ECR registry with id '${account}' in ${server.region}`));
+    assert.equal((await callIam(server, "GetRole", { RoleName })).code, undefined, "it is still there");
+    await call(end);
+    assert.match((await status(task)).all("Reason").join(" "), /Nothing uses it any more/);
+    assert.equal(await remove(), task);
+    assert.equal((await status(task)).first("Status"), "SUCCEEDED");
+    await iam(server, "CreateServiceLinkedRole", { AWSServiceName: service });
+    assert.equal((await status(task)).first("Status"), "SUCCEEDED");
+  }
 });
 
 test("unknown services and suffixes are refused, and the service is a condition key", async () => {

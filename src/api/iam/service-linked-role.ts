@@ -1,5 +1,10 @@
 import { roleArnOf } from "#identity/role.ts";
-import { createServiceLinkedRole, deleteServiceLinkedRole, serviceLinkedRoleArn } from "#identity/service-linked-role.ts";
+import {
+  createServiceLinkedRole,
+  deleteServiceLinkedRole,
+  findDeletionFailure,
+  serviceLinkedRoleArn,
+} from "#identity/service-linked-role.ts";
 import { identityContext } from "./identity-shape.ts";
 import { roleShape } from "./role.ts";
 import type { IamRows } from "./table.ts";
@@ -27,7 +32,17 @@ export const serviceLinkedRoleOperations: IamRows<
   GetServiceLinkedRoleDeletionStatus: {
     action: "iam:GetServiceLinkedRoleDeletionStatus",
     resource: () => "*",
-    // A role is gone when DeleteServiceLinkedRole has answered; there is no task that could still be running or have failed.
-    handle: async () => ({ Status: "SUCCEEDED" }),
+    // When DeleteServiceLinkedRole has answered, the role is gone or stays; no task is still running.
+    handle: async (call, input) => {
+      const failure = await findDeletionFailure(identityContext(call), input.DeletionTaskId);
+      if (failure === undefined) return { Status: "SUCCEEDED" };
+      const { reason: Reason, regions } = failure;
+      const usage = regions.map((Region) => ({ Region, Resources: [everyRepositoryIn(call.principal.accountId, Region)] }));
+      return { Status: "FAILED", Reason: { Reason, ...(usage.length > 0 && { RoleUsageList: usage }) } };
+    },
   },
 };
+
+function everyRepositoryIn(accountId: string, region: string): string {
+  return `arn:aws:ecr:${region}:${accountId}:repository/*`;
+}

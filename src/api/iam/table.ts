@@ -7,6 +7,7 @@ import { absentThingOperations } from "./absent-thing.ts";
 import { attachmentOperations } from "./attachment.ts";
 import { authorizationDetailOperations } from "./authorization-details.ts";
 import { boundaryOperations } from "./boundary.ts";
+import { contextKeyOperations } from "./context-key.ts";
 import { inlinePolicyOperations } from "./inline-policy.ts";
 import { managedPolicyOperations } from "./managed-policy.ts";
 import { simulationOperations } from "./simulation.ts";
@@ -14,6 +15,7 @@ import type { IamOperations } from "./model/shapes.ts";
 import { instanceProfileOperations } from "./instance-profile.ts";
 import { oidcProviderOperations } from "./oidc-provider.ts";
 import { roleOperations } from "./role.ts";
+import { samlProviderOperations } from "./saml-provider.ts";
 import { serviceLinkedRoleOperations } from "./service-linked-role.ts";
 import { userOperations } from "./user.ts";
 import { accessKeyOperations } from "./access-key.ts";
@@ -37,11 +39,13 @@ export const iamOperations = {
   ...inlinePolicyOperations,
   ...boundaryOperations,
   ...simulationOperations,
+  ...contextKeyOperations,
   ...authorizationDetailOperations,
   ...roleOperations,
   ...serviceLinkedRoleOperations,
   ...instanceProfileOperations,
   ...oidcProviderOperations,
+  ...samlProviderOperations,
   ...userOperations,
   ...accessKeyOperations,
   ...groupOperations,

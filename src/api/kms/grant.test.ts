@@ -3,7 +3,7 @@ import { after, before, test } from "node:test";
 import { iam } from "../../../test/iam-client.ts";
 import { startRegistryServer } from "../../../test/registry-server.ts";
 import type { RegistryServer } from "../../../test/registry-server.ts";
-import { addUser, allow, base64, callKms, makeKey, policyOf, setOwnPolicy } from "../../../test/kms-client.ts";
+import { addRoot, addUser, allow, base64, callKms, makeKey, policyOf, setOwnPolicy } from "../../../test/kms-client.ts";
 import type { CallerKey } from "../../../test/kms-client.ts";
 
 const account = "123456789012";
@@ -104,6 +104,47 @@ test("grants are listed with all they have, page by page", async () => {
     ((await callKms(server, "ListGrants", { KeyId: own.id, ...filter })).Grants ?? []).map(({ GrantId }) => GrantId);
   assert.deepEqual(await ids({ GranteePrincipal: user("lea") }), [made[0], made[2]]);
   assert.deepEqual(await ids({ GrantId: made[1] }), [made[1]]);
+});
+
+test("who may retire grants finds them, on keys of any account in the region, page by page", async () => {
+  const [may, other] = [await addUser(server, "may"), await addUser(server, "may-not")];
+  const their = await addRoot(server, "210987654321");
+  const theirs = await makeKey(server, {}, { credentials: their });
+  const elsewhere = await makeKey(server, {}, { region: "us-east-1" });
+  const make = async (KeyId: string, retiring: string, options: Parameters<typeof callKms>[3] = {}): Promise<string> => {
+    const input = { KeyId, GranteePrincipal: root, RetiringPrincipal: retiring, Operations: ["Decrypt"] } as const;
+    return (await callKms(server, "CreateGrant", input, options)).GrantId ?? "";
+  };
+  const made: (readonly [string, string])[] = [[key.arn, await make(key.arn, user("may"))]];
+  made.push([theirs.arn, await make(theirs.arn, user("may"), { credentials: their })], [key.arn, await make(key.arn, user("may"))]);
+  await make(key.arn, user("may-not"));
+  await make(elsewhere.arn, user("may"), { region: "us-east-1" });
+  const list = (more: object = {}, options: Parameters<typeof callKms>[3] = {}) =>
+    callKms(server, "ListRetirableGrants", { RetiringPrincipal: user("may"), ...more }, options);
+  const listed: (readonly [string | undefined, string | undefined])[] = [];
+  for (let Marker: string | undefined; ;) {
+    const page = await list({ Limit: 2, ...(Marker !== undefined && { Marker }) });
+    listed.push(...(page.Grants ?? []).map(({ KeyId, GrantId }) => [KeyId, GrantId] as const));
+    Marker = page.NextMarker;
+    assert.equal(page.Truncated, Marker !== undefined);
+    if (Marker === undefined) break;
+  }
+  assert.deepEqual(listed, made);
+  assert.equal((await list({}, { region: "us-east-1" })).Grants?.length, 1);
+  const first = await list({ Limit: 1 });
+  const borrowed = { RetiringPrincipal: user("may-not"), Marker: first.NextMarker };
+  assert.match((await list(borrowed)).refusal ?? "", /^InvalidMarkerException: /);
+  assert.match((await list({}, { credentials: may })).refusal ?? "", /not authorized to perform: kms:ListRetirableGrants on resource: \*/);
+  await setOwnPolicy(server, "may-not", { Effect: "Allow", Action: "kms:ListRetirableGrants", Resource: "*" });
+  assert.equal((await list({}, { credentials: other })).Grants?.length, 3);
+  for (const RetiringPrincipal of [user("missing"), "arn:aws:iam::210987654321:root", account, "ecr.eu-central-1.amazonaws.com"])
+    assert.match((await list({ RetiringPrincipal })).refusal ?? "", /^InvalidArnException: ARN does not refer to a valid principal: /);
+  // Somebody who gets the name later did not get the grants.
+  const names = { UserName: "may", AccessKeyId: may.accessKeyId };
+  await iam(server, "DeleteAccessKey", names);
+  await iam(server, "DeleteUser", { UserName: "may" });
+  await addUser(server, "may");
+  assert.deepEqual((await list()).Grants, []);
 });
 
 test("the same request under one name is one grant, another is another", async () => {

@@ -1,8 +1,8 @@
 import type { ConditionKeys } from "#access/condition-keys.ts";
 import { kmsKeyArn } from "#kms/arn.ts";
 import { refuse } from "#kms/errors.ts";
-import { checkGrant, createGrant, deleteGrant, getGrant, listGrants, openGrantToken } from "#kms/grant.ts";
-import type { GrantRequest } from "#kms/grant.ts";
+import { checkGrant, createGrant, deleteGrant, getGrant, listGrants, listRetirableGrants, openGrantToken } from "#kms/grant.ts";
+import type { GrantOfKey, GrantRequest } from "#kms/grant.ts";
 import { grantIdKey } from "#kms/grant-cover.ts";
 import { getKey } from "#kms/key-lookup.ts";
 import { requireUsable } from "#kms/key-state.ts";
@@ -20,7 +20,7 @@ const grantIdForm = /^[0-9a-f]{64}$/;
 type Grant = Awaited<ReturnType<typeof listGrants>>[number];
 
 /** Permissions beside a key's policy. Grants hold at once, so a grant token changes nothing. */
-export const grantOperations: KmsRows<"CreateGrant" | "ListGrants" | "RevokeGrant" | "RetireGrant"> = {
+export const grantOperations: KmsRows<"CreateGrant" | "ListGrants" | "ListRetirableGrants" | "RevokeGrant" | "RetireGrant"> = {
   CreateGrant: {
     action: "kms:CreateGrant",
     ...onKey(anyKeys, grantConditions),
@@ -56,7 +56,28 @@ export const grantOperations: KmsRows<"CreateGrant" | "ListGrants" | "RevokeGran
           positionOf: (grant: Grant) => grant.position,
         },
       );
-      return { Grants: items.map((grant) => grantShape(key, grant)), ...end };
+      return { Grants: items.map((grant) => grantShape(kmsKeyArn(key), grant)), ...end };
+    },
+  },
+
+  ListRetirableGrants: {
+    action: "kms:ListRetirableGrants",
+    resource: () => "*",
+    handle: async (call, input) => {
+      const { RetiringPrincipal: retiring } = input;
+      // Of the own account only; then grants on keys of other accounts are listed too, and need no permission there.
+      if (accountOf(retiring) !== call.principal.accountId) throw refuse("principal-invalid", { principal: retiring });
+      const { items, end } = await readPage(
+        call,
+        ["ListRetirableGrants", call.region, retiring],
+        { ...input, defaultLimit: 50 },
+        {
+          start: 0,
+          items: ({ after = 0, limit }) => listRetirableGrants(kmsOf(call), retiring, { after, limit }),
+          positionOf: ({ grant }: GrantOfKey) => grant.position,
+        },
+      );
+      return { Grants: items.map(({ keyArn, grant }) => grantShape(keyArn, grant)), ...end };
     },
   },
 
@@ -93,6 +114,11 @@ export const grantOperations: KmsRows<"CreateGrant" | "ListGrants" | "RevokeGran
     },
   },
 };
+
+/** `arn:aws:iam::<account>:…` and `arn:aws:sts::<account>:…` */
+function accountOf(principal: string): string | undefined {
+  return principal.split(":")[4];
+}
 
 function checkGrantId(grantId: string | undefined): void {
   if (grantId !== undefined && !grantIdForm.test(grantId))
@@ -142,10 +168,10 @@ function grantConditions(input: CreateGrantRequest): ConditionKeys {
   };
 }
 
-function grantShape(key: Key, grant: Grant): GrantListEntry {
+function grantShape(keyArn: string, grant: Grant): GrantListEntry {
   const { constraint } = grant;
   return {
-    KeyId: kmsKeyArn(key),
+    KeyId: keyArn,
     GrantId: grant.grantId,
     // KMS writes the name of a grant without one as an empty text.
     Name: grant.name ?? "",

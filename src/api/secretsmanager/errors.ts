@@ -15,6 +15,12 @@ const quotas: Readonly<Record<SecretsErrorDetails["limit"]["quota"], { readonly 
   tags: { exception: "InvalidParameterException", things: "tags on a secret" },
 };
 
+const impossiblePasswords: Readonly<Record<SecretsErrorDetails["impossible-password"]["problem"], string>> = {
+  "no-characters": "All characters have been excluded from selection.",
+  "no-characters-of-a-kind": "All characters of the desired type have been excluded.",
+  "too-short": "Password length is too short based on the required types.",
+};
+
 /** Every refusal of `secrets/` in Secrets Manager's words. */
 export const secretsFaults: { readonly [Kind in SecretsErrorKind]: SecretsFaultRow<Kind> } = {
   "not-found": { exception: "ResourceNotFoundException", message: () => "Secrets Manager can't find the specified secret." },
@@ -26,6 +32,11 @@ export const secretsFaults: { readonly [Kind in SecretsErrorKind]: SecretsFaultR
   "stage-mismatch": {
     exception: "InvalidRequestException",
     message: () => "You provided a VersionStage that is not associated to the provided VersionId.",
+  },
+  "stage-elsewhere": { exception: "InvalidParameterException", message: stageElsewhereText },
+  "current-removed": {
+    exception: "InvalidParameterException",
+    message: () => "You can only move staging label AWSCURRENT to a different secret version. It can\u2019t be completely removed.",
   },
   exists: {
     exception: "ResourceExistsException",
@@ -69,11 +80,19 @@ export const secretsFaults: { readonly [Kind in SecretsErrorKind]: SecretsFaultR
     exception: "PublicPolicyException",
     message: () => "The BlockPublicPolicy parameter is set to true, and the resource policy did not prevent broad access to the secret.",
   },
+  "impossible-password": { exception: "InvalidParameterException", message: ({ problem }) => impossiblePasswords[problem] },
   undecryptable: {
     exception: "DecryptionFailure",
     message: () => "Secrets Manager can't decrypt the protected secret text using the provided KMS key.",
   },
 };
+
+function stageElsewhereText({ stage, holder, named }: SecretsErrorDetails["stage-elsewhere"]): string {
+  if (holder === undefined) return `The staging label ${stage} is not attached to any version of the secret.`;
+  if (named)
+    return `When you move staging label ${stage}, if you specify RemoveFromVersionId, it must be set to the version that currently has the staging label ${stage}.`;
+  return `The parameter RemoveFromVersionId can't be empty. Staging label ${stage} is currently attached to version ${holder}, so you must explicitly reference that version in RemoveFromVersionId.`;
+}
 
 /** Turns a refusal into Secrets Manager's answer. */
 export function secretsFault(refusal: SecretsRefusal): ApiFault {

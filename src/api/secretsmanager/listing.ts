@@ -64,7 +64,8 @@ function positionOf([value, secretId]: [string | number, number]): SecretPositio
   return { value, secretId };
 }
 
-function filtersOf({ Filters: filters = [] }: ListSecretsRequest): SecretFilter[] {
+/** The filters of an input. Throws InvalidParameterException for one that is not whole. */
+export function filtersOf({ Filters: filters = [] }: Pick<ListSecretsRequest, "Filters">): SecretFilter[] {
   return filters.map(({ Key, Values }: Filter) => {
     if (Key === undefined || Values === undefined) throw new ApiFault("InvalidParameterException", "A filter must have a key and values.");
     const texts = Values.map((value) =>

@@ -27,6 +27,8 @@ interface Answered {
   readonly message?: string;
   readonly ARN?: string;
   readonly ResourcePolicy?: string;
+  readonly PolicyValidationPassed?: boolean;
+  readonly ValidationErrors?: readonly { readonly CheckName: string }[];
 }
 
 async function call(operation: string, input: object, credentials?: Credentials): Promise<Answered> {
@@ -87,6 +89,31 @@ test("what is no policy of a secret", async () => {
     assert.equal(await put(policyOf(statement), { BlockPublicPolicy: true }), expected, JSON.stringify(statement));
   assert.equal(await put(policyOf(open)), "ok");
   await call("DeleteResourcePolicy", { SecretId: "shared" });
+});
+
+test("a policy is judged without being put", async () => {
+  const fine = { ...open, Principal: { AWS: foreign } };
+  const locking = { Effect: "Deny", Principal: "*", Action: "secretsmanager:*", Resource: "*" };
+  const judge = async (statement: object, more: object = {}, credentials?: Credentials) => {
+    const answer = await call("ValidateResourcePolicy", { ResourcePolicy: policyOf(statement), ...more }, credentials);
+    const checks = (answer.ValidationErrors ?? []).map(({ CheckName }) => CheckName).join();
+    return answer.__type ?? `${answer.PolicyValidationPassed} ${checks}`;
+  };
+  const nobody = { ...open, Principal: { AWS: `arn:aws:iam::${server.accountId}:user/nobody` } };
+  const user = await makeUser("judge", [allow(["secretsmanager:ValidateResourcePolicy", "secretsmanager:PutResourcePolicy"], "*")]);
+  for (const more of [{}, { SecretId: "shared" }, { SecretId: arn }]) {
+    assert.equal(await judge(fine, more), "true ");
+    assert.equal(await judge(open, more), "false PublicPolicy");
+    assert.equal(await judge(locking, more, user), "false CallerLockout");
+    assert.equal(await judge({ ...locking, Action: "secretsmanager:GetSecretValue" }, more, user), "true ");
+    assert.equal(await judge(nobody, more), "MalformedPolicyDocumentException");
+  }
+  assert.equal((await call("ValidateResourcePolicy", { ResourcePolicy: "{" })).__type, "MalformedPolicyDocumentException");
+  assert.equal(await judge(fine, { SecretId: "none" }), "ResourceNotFoundException");
+  assert.equal(await judge(fine, { SecretId: "a b" }), "ValidationException");
+  const half = await makeUser("half-judge", [allow("secretsmanager:ValidateResourcePolicy", "*")]);
+  assert.equal(await judge(fine, { SecretId: "shared" }, half), denied);
+  assert.equal((await call("GetResourcePolicy", { SecretId: "shared" })).ResourcePolicy, undefined);
 });
 
 test("policies of users", async () => {

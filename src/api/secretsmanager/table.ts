@@ -3,8 +3,10 @@
  * that the model has and this table has not does not compile.
  */
 import type { OperationRow, RefusedRow } from "../call.ts";
+import { batchOperations } from "./batch.ts";
 import { listingOperations } from "./listing.ts";
 import type { SecretsOperations } from "./model/shapes.ts";
+import { randomPasswordOperations } from "./random-password.ts";
 import { resourcePolicyOperations } from "./resource-policy.ts";
 import { secretOperations } from "./secret.ts";
 import { taggingOperations } from "./tagging.ts";
@@ -26,6 +28,8 @@ export type SecretsRows<Names extends SecretsOperationName> = { readonly [Name i
 export const secretsOperations = {
   ...secretOperations,
   ...versionOperations,
+  ...batchOperations,
+  ...randomPasswordOperations,
   ...listingOperations,
   ...taggingOperations,
   ...resourcePolicyOperations,

@@ -24,13 +24,16 @@ const targets = new WeakMap<ApiCall, Promise<Secret | undefined>>();
 
 /** The columns that every operation on one secret has. */
 export const onSecret = {
-  check: ({ SecretId }: SecretInput): void => {
-    // Whose account a bare name is in does not matter for whether it is one.
-    if (readSecretId({ accountId: "", region: "" }, SecretId).length === 0) throw refuse("invalid-name", {});
-  },
+  check: ({ SecretId }: SecretInput): void => checkSecretId(SecretId),
   resource: targetArn,
   conditionKeys: targetKeys,
 } as const;
+
+/** Throws `invalid-name` for what is neither a name nor an ARN of a secret. */
+export function checkSecretId(secretId: string): void {
+  // Whose account a bare name is in does not matter for whether it is one.
+  if (readSecretId({ accountId: "", region: "" }, secretId).length === 0) throw refuse("invalid-name", {});
+}
 
 /** The view that the secrets room has of a call. */
 export function secretsContext(call: ApiCall): SecretsContext {
@@ -59,19 +62,25 @@ export function futureArn(call: ApiCall, name: string): string {
   return secretArn({ accountId: call.principal.accountId, region: call.region, name, suffix: unknownSuffix });
 }
 
-/** The ARN of the secret. One that does not exist is asked for all the same, so that only who may see it learns that it is not there. */
-async function targetArn(call: ApiCall, input: SecretInput): Promise<string> {
-  const secret = await findTarget(call, input);
+/** The ARN that permissions on a secret are asked on. One that does not exist is asked for all the same, so that only who may see it learns that it is not there. */
+export function askedArn(call: ApiCall, secretId: string, secret: Secret | undefined): string {
   if (secret !== undefined) return secretArn(secret);
-  return input.SecretId.startsWith("arn:") ? input.SecretId : futureArn(call, input.SecretId);
+  return secretId.startsWith("arn:") ? secretId : futureArn(call, secretId);
 }
 
 /** Condition keys of the secret that is named (Service Authorization Reference, "AWS Secrets Manager"). */
-async function targetKeys(call: ApiCall, input: SecretInput): Promise<ConditionKeys> {
-  const secret = await findTarget(call, input);
+export async function secretKeys(call: ApiCall, secretId: string, secret: Secret | undefined): Promise<ConditionKeys> {
   const tags = secret === undefined ? {} : await listSecretTags(secretsContext(call), secret);
   const named = Object.entries(tags).map(([key, value]) => [`secretsmanager:ResourceTag/${key}`, value]);
-  return { "secretsmanager:SecretId": input.SecretId, ...Object.fromEntries(named) };
+  return { "secretsmanager:SecretId": secretId, ...Object.fromEntries(named) };
+}
+
+async function targetArn(call: ApiCall, input: SecretInput): Promise<string> {
+  return askedArn(call, input.SecretId, await findTarget(call, input));
+}
+
+async function targetKeys(call: ApiCall, input: SecretInput): Promise<ConditionKeys> {
+  return secretKeys(call, input.SecretId, await findTarget(call, input));
 }
 
 /** Condition keys of tags in a request. */

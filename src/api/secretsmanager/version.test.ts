@@ -91,6 +91,38 @@ test("labels move with new values", async () => {
   assert.deepEqual(await listed({ IncludeDeprecated: true }), ["1 -", "2 AWSPREVIOUS", "3 AWSPENDING", "4 AWSCURRENT"]);
 });
 
+test("labels move without a value", async () => {
+  const SecretId = "relabelled";
+  await call("CreateSecret", { Name: SecretId, SecretString: "one", ClientRequestToken: tokenOf("1") });
+  const { ARN } = await call("PutSecretValue", { SecretId, SecretString: "two", ClientRequestToken: tokenOf("2") });
+  const move = (VersionStage: string, more: object) => call("UpdateSecretVersionStage", { SecretId, VersionStage, ...more });
+  const value = async (which: object) => (await call("GetSecretValue", { SecretId, ...which })).SecretString;
+  const rollback = { RemoveFromVersionId: tokenOf("2"), MoveToVersionId: tokenOf("1") };
+  assert.deepEqual(await move("AWSCURRENT", rollback), { ARN, Name: SecretId });
+  assert.deepEqual([await value({}), await value({ VersionStage: "AWSPREVIOUS" })], ["one", "two"]);
+  await move("blue", { MoveToVersionId: tokenOf("2") });
+  assert.equal(await value({ VersionStage: "blue" }), "two");
+  await move("blue", { RemoveFromVersionId: tokenOf("2") });
+  const cases: readonly (readonly [string, object, RegExp])[] = [
+    [
+      "AWSCURRENT",
+      { MoveToVersionId: tokenOf("2") },
+      new RegExp(`^InvalidParameterException: The .* attached to version ${tokenOf("1")}, so`),
+    ],
+    [
+      "AWSCURRENT",
+      rollback,
+      /^InvalidParameterException: When you move staging label AWSCURRENT, if you specify RemoveFromVersionId, it must/,
+    ],
+    ["AWSCURRENT", { RemoveFromVersionId: tokenOf("1") }, /^InvalidParameterException: You can only move staging label AWSCURRENT to a/],
+    ["blue", { RemoveFromVersionId: tokenOf("2") }, /^InvalidParameterException: The staging label blue is not attached to any version/],
+    ["blue", { MoveToVersionId: tokenOf("9") }, /^ResourceNotFoundException: .* secret value for VersionId: 0+9$/],
+    ["blue", {}, /^InvalidParameterException: You must provide either MoveToVersionId or RemoveFromVersionId\.$/],
+  ];
+  for (const [VersionStage, more, expected] of cases)
+    assert.match(await refusal("UpdateSecretVersionStage", { SecretId, VersionStage, ...more }), expected);
+});
+
 test("a token stands for one value", async () => {
   const { ARN } = await call("CreateSecret", { Name: "same", SecretString: "one", ClientRequestToken: tokenOf("1") });
   const again = { SecretId: "same", SecretString: "one", ClientRequestToken: tokenOf("1") };

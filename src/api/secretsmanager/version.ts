@@ -1,4 +1,6 @@
-import { listSecretVersions, readSecretValue, updateSecret } from "#secrets/secret-value.ts";
+import { listSecretVersions, moveStage, readSecretValue, updateSecret } from "#secrets/secret-value.ts";
+import type { ReadSecretValue } from "#secrets/secret-value.ts";
+import type { Secret } from "#secrets/secret.ts";
 import type { Json } from "#std/json.ts";
 import { ApiFault } from "../fault.ts";
 import { closeSecretsPage, defaultResults, openSecretsPage } from "./page.ts";
@@ -14,7 +16,7 @@ const keyIds = ["DefaultEncryptionKey"];
 const isVersionPosition = (position: Json): position is number => typeof position === "number";
 
 /** Values of secrets. */
-export const versionOperations: SecretsRows<"GetSecretValue" | "PutSecretValue" | "ListSecretVersionIds"> = {
+export const versionOperations: SecretsRows<"GetSecretValue" | "PutSecretValue" | "UpdateSecretVersionStage" | "ListSecretVersionIds"> = {
   GetSecretValue: {
     action: "secretsmanager:GetSecretValue",
     ...onSecret,
@@ -29,14 +31,7 @@ export const versionOperations: SecretsRows<"GetSecretValue" | "PutSecretValue" 
     handle: async (call, input) => {
       const secret = await getTarget(call, input);
       const wanted = { versionId: input.VersionId, stage: input.VersionStage };
-      const { version, value } = await readSecretValue(secretsContext(call), secret, wanted);
-      return {
-        ...namesOf(secret),
-        VersionId: version.versionId,
-        ...valueMember(value),
-        ...(version.stages.length > 0 && { VersionStages: version.stages }),
-        CreatedDate: version.createdAt,
-      };
+      return valueShape(secret, await readSecretValue(secretsContext(call), secret, wanted));
     },
   },
 
@@ -55,6 +50,26 @@ export const versionOperations: SecretsRows<"GetSecretValue" | "PutSecretValue" 
       const update = { value: valueOf(input), token: input.ClientRequestToken, stages: input.VersionStages };
       const version = await updateSecret(secretsContext(call), secret, update);
       return { ...namesOf(secret), ...(version !== undefined && { VersionId: version.versionId, VersionStages: version.stages }) };
+    },
+  },
+
+  UpdateSecretVersionStage: {
+    action: "secretsmanager:UpdateSecretVersionStage",
+    ...onSecret,
+    conditionKeys: async (call, input) => ({
+      ...(await onSecret.conditionKeys(call, input)),
+      "secretsmanager:VersionStage": input.VersionStage,
+    }),
+    check: (input) => {
+      onSecret.check(input);
+      if (input.MoveToVersionId === undefined && input.RemoveFromVersionId === undefined)
+        throw new ApiFault("InvalidParameterException", "You must provide either MoveToVersionId or RemoveFromVersionId.");
+    },
+    handle: async (call, input) => {
+      const secret = await getTarget(call, input);
+      const move = { stage: input.VersionStage, from: input.RemoveFromVersionId, to: input.MoveToVersionId };
+      await moveStage(secretsContext(call), secret, move);
+      return namesOf(secret);
     },
   },
 
@@ -82,3 +97,14 @@ export const versionOperations: SecretsRows<"GetSecretValue" | "PutSecretValue" 
     },
   },
 };
+
+/** A value as GetSecretValue and BatchGetSecretValue show it. */
+export function valueShape(secret: Secret, { version, value }: ReadSecretValue) {
+  return {
+    ...namesOf(secret),
+    VersionId: version.versionId,
+    ...valueMember(value),
+    ...(version.stages.length > 0 && { VersionStages: version.stages }),
+    CreatedDate: version.createdAt,
+  };
+}

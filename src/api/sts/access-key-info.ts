@@ -1,3 +1,4 @@
+import { decodeAuthorizationMessage } from "#access/authorization-message.ts";
 import { findAccountOfAccessKey } from "#identity/access-key-account.ts";
 import { ApiFault } from "../fault.ts";
 import type { StsRows } from "./table.ts";
@@ -21,9 +22,11 @@ export const callerOperations: StsRows<"GetCallerIdentity" | "GetAccessKeyInfo" 
   DecodeAuthorizationMessage: {
     action: "sts:DecodeAuthorizationMessage",
     resource: () => "*",
-    // No answer of this server carries an encoded message, so none that is sent here can be one.
-    handle: async () => {
-      throw new ApiFault("InvalidAuthorizationMessageException", "Message is not valid");
+    handle: async ({ access, principal }, { EncodedMessage }) => {
+      const decoded = decodeAuthorizationMessage(access, EncodedMessage, principal.accountId);
+      if (decoded === undefined)
+        throw new ApiFault("InvalidAuthorizationMessageException", "The message is not a valid authorization message.");
+      return { DecodedMessage: JSON.stringify(decoded) };
     },
   },
 };

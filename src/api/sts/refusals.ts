@@ -20,7 +20,8 @@ interface SessionFaultRow<Kind extends SessionRefusalKind> {
   readonly message: (detail: SessionRefusalDetails[Kind], refused: RefusedCall) => string;
 }
 
-const sessionFaults: { readonly [Kind in SessionRefusalKind]: SessionFaultRow<Kind> } = {
+/** Every refusal to make temporary credentials, in STS's words. Also a source of the generated list of errors. */
+export const sessionFaults: { readonly [Kind in SessionRefusalKind]: SessionFaultRow<Kind> } = {
   // In the words of a role that does not trust the caller: nobody learns which roles there are.
   "no-role": {
     code: "AccessDenied",

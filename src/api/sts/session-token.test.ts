@@ -1,14 +1,10 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import {
-  AssumeRoleCommand,
-  DecodeAuthorizationMessageCommand,
-  GetAccessKeyInfoCommand,
-  GetFederationTokenCommand,
-  GetSessionTokenCommand,
-} from "@aws-sdk/client-sts";
+import { AssumeRoleCommand, GetAccessKeyInfoCommand, GetFederationTokenCommand, GetSessionTokenCommand } from "@aws-sdk/client-sts";
 import type { Credentials, GetFederationTokenCommandInput } from "@aws-sdk/client-sts";
-import { callEcr, callQuery } from "../../../test/signed-call.ts";
+import { resetRootKey } from "#access/root-key.ts";
+import { iam } from "../../../test/iam-client.ts";
+import { callEcr } from "../../../test/signed-call.ts";
 import { allowing, startStsServer } from "../../../test/sts-fixture.ts";
 import type { SigningKey, StsServer } from "../../../test/sts-fixture.ts";
 
@@ -136,9 +132,43 @@ test("an access key tells its account", async () => {
   await assert.rejects(asked, { name: "AccessDenied", message: /sts:GetAccessKeyInfo/ });
 });
 
-test("no message is one of ours", async () => {
-  const command = new DecodeAuthorizationMessageCommand({ EncodedMessage: "abcd" });
-  await assert.rejects(sts.client(alice).send(command), { name: "InvalidAuthorizationMessageException" });
-  const answer = await callQuery(sts.server, "Action=DecodeAuthorizationMessage&Version=2011-06-15&EncodedMessage=abcd");
-  assert.equal(answer.status, 400);
+// AWS IAM User Guide, "Disabling permissions for temporary security credentials": they do not hang on the key that they were asked for with.
+test("a user's temporary credentials outlive the key, and end with the user", async () => {
+  const dave = await sts.addUser({ name: "dave", inline: [allowing(["sts:*", "ecr:*"])] });
+  const policy = JSON.stringify({ Version: "2012-10-17", Statement: [allowing(["ecr:*"])] });
+  const made = [await sessionToken(dave), (await federate(dave, { Policy: policy })).Credentials];
+  const may = async (): Promise<boolean[]> => Promise.all(made.map(mayDescribe));
+  const key = { UserName: "dave", AccessKeyId: dave.accessKeyId };
+  await iam(sts.server, "UpdateAccessKey", { ...key, Status: "Inactive" });
+  await assert.rejects(sessionToken(dave), { name: "InvalidClientTokenId" });
+  assert.deepEqual(await may(), [true, true]);
+  await iam(sts.server, "DeleteAccessKey", key);
+  assert.deepEqual(await may(), [true, true]);
+  await iam(sts.server, "DeleteUserPolicy", { UserName: "dave", PolicyName: "inline" });
+  assert.deepEqual(await may(), [false, false]);
+  await iam(sts.server, "DeleteUser", { UserName: "dave" });
+  const answer = await callEcr(sts.server, "DescribeRepositories", {}, { credentials: keyOf(made[0]) });
+  assert.match(answer.body.toString(), /UnrecognizedClientException/);
+});
+
+test("root's temporary credentials and their registry passwords end with a reset of root's key", async () => {
+  const { server } = sts;
+  const accountId = "111122223333";
+  const deps = { ...server.core, accountId };
+  const root = await resetRootKey(deps);
+  const visitors = JSON.stringify({ Version: "2012-10-17", Statement: [allowing(["ecr:*"])] });
+  const made = [await sessionToken(root), (await federate(root, { Policy: visitors })).Credentials];
+  const password = async (credentials: Credentials | undefined): Promise<string> => {
+    const answer = await callEcr(server, "GetAuthorizationToken", {}, { credentials: keyOf(credentials) });
+    assert.equal(answer.status, 200);
+    return `Basic ${answer.json<{ authorizationData: [{ authorizationToken: string }] }>().authorizationData[0].authorizationToken}`;
+  };
+  const authorization = await password(made[0]);
+  const ask = async (): Promise<number> => (await server.request("GET", "/v2/", { authorization })).status;
+  assert.equal(await ask(), 200);
+  const others = await sessionToken(server.credentials);
+  await resetRootKey(deps);
+  assert.equal(await ask(), 401);
+  for (const credentials of [...made, keyOf(made[0])]) await assert.rejects(sts.whoIs(credentials), { name: "InvalidClientTokenId" });
+  assert.ok((await sts.whoIs(others)).arn);
 });

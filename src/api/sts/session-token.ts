@@ -1,7 +1,7 @@
 import type { IdentityContext } from "#identity/context.ts";
 import { federatedUserArn } from "#identity/arn.ts";
 import { federateUser, makeUserSession } from "#identity/user-session.ts";
-import type { SessionUser } from "#identity/user-session.ts";
+import type { SessionAsker } from "#identity/user-session.ts";
 import type { ApiCall } from "../call.ts";
 import { inStsWords } from "./refusals.ts";
 import { checkMultiFactor, credentialsShape, policiesOf, requestTagKeys, tagsOf } from "./shape.ts";
@@ -14,7 +14,7 @@ export const sessionTokenOperations: StsRows<"GetSessionToken" | "GetFederationT
     check: checkMultiFactor,
     resource: () => "*",
     handle: async (call, input) => ({
-      Credentials: credentialsShape(await makeUserSession(contextOf(call), userOf(call), input.DurationSeconds)),
+      Credentials: credentialsShape(await makeUserSession(contextOf(call), askerOf(call), input.DurationSeconds)),
     }),
   },
   GetFederationToken: {
@@ -24,7 +24,7 @@ export const sessionTokenOperations: StsRows<"GetSessionToken" | "GetFederationT
     conditionKeys: (_call, input) => requestTagKeys(tagsOf(input.Tags)),
     handle: async (call, input) => {
       const session = await inStsWords({ call, action: "sts:GetFederationToken" }, () =>
-        federateUser(contextOf(call), userOf(call), {
+        federateUser(contextOf(call), askerOf(call), {
           name: input.Name,
           durationSeconds: input.DurationSeconds,
           policies: policiesOf(input),
@@ -44,7 +44,9 @@ function contextOf({ context, principal }: ApiCall): IdentityContext {
   return { core: context.core, accountId: principal.accountId };
 }
 
-function userOf({ principal }: ApiCall): SessionUser {
-  if (principal.identityId === undefined) return undefined;
-  return { identityId: principal.identityId, name: principal.arn.slice(principal.arn.lastIndexOf("/") + 1) };
+/** With `--dev` a key need not exist, so none has to be there. */
+function askerOf({ principal, access }: ApiCall): SessionAsker {
+  const { identityId, arn, accessKeyId } = principal;
+  if (identityId === undefined) return { rootKeyId: access.dev ? undefined : accessKeyId };
+  return { identityId, name: arn.slice(arn.lastIndexOf("/") + 1) };
 }

@@ -6,6 +6,7 @@ import type { OperationRow, RefusedRow } from "../call.ts";
 import { callerOperations } from "./access-key-info.ts";
 import { assumeRoleOperations } from "./assume-role.ts";
 import type { StsOperations } from "./model/shapes.ts";
+import { samlOperations } from "./saml.ts";
 import { sessionTokenOperations } from "./session-token.ts";
 import { webIdentityOperations } from "./web-identity.ts";
 
@@ -24,9 +25,9 @@ const refuse = (name: string, refused: string): RefusedRow => ({ action: `sts:${
 export const stsOperations = {
   ...assumeRoleOperations,
   ...webIdentityOperations,
+  ...samlOperations,
   ...sessionTokenOperations,
   ...callerOperations,
-  AssumeRoleWithSAML: refuse("AssumeRoleWithSAML", "it has no SAML providers"),
   AssumeRoot: refuse("AssumeRoot", "its accounts belong to no organization that could act in their name"),
   GetDelegatedAccessToken: refuse("GetDelegatedAccessToken", "it delegates to nobody"),
   GetWebIdentityToken: refuse("GetWebIdentityToken", "it is no identity provider for others"),

@@ -20,7 +20,7 @@ export const secretAccessKey = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 /** When the sample call is signed, in milliseconds since the epoch. */
 export const now = Date.parse("2026-11-02T08:15:30Z");
 const services = ["ecr", "sts"];
-const regionIsServed = (region: string): boolean => region === "eu-west-1";
+const regions: ReadonlySet<string> = new Set(["eu-west-1"]);
 const knownKeys = new Set(["AKIDEXAMPLE", "ASIAEXAMPLE"]);
 /** Lower-case hex SHA-256 of bytes that are one character each. */
 export const sha256 = (bytes: string): string => createHash("sha256").update(bytes, "latin1").digest("hex");
@@ -28,7 +28,7 @@ export const sha256 = (bytes: string): string => createHash("sha256").update(byt
 /** Verifies as a server does; throws AuthFault. */
 export function verify(request: RequestFacts, body: string, at = now): SignatureClaim {
   const claim = readSignatureClaim(request);
-  checkClaim(claim, { now: at, regionIsServed, services });
+  checkClaim(claim, { now: at, regions, services });
   if (!knownKeys.has(claim.accessKeyId)) throw new AuthFault("unrecognized-client");
   const key = deriveSigningKey(secretAccessKey, claim.scopeDate, claim.region, claim.service);
   const expected = expectedSignature(request, claim, sha256(body), key);

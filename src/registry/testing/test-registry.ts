@@ -11,6 +11,7 @@ import { silentLog } from "#std/log.ts";
 import { systemRandom } from "#std/random.ts";
 import type { StorageDriver } from "#storage/driver.ts";
 import type { RegistryContext, RegistryCore, RegistryRef } from "../context.ts";
+import { noCreationRoles } from "../creation-role.ts";
 import type { RegistryErrorKind } from "../errors.ts";
 import { RegistryError } from "../errors.ts";
 import { KeyRefusal } from "../key-service.ts";
@@ -19,6 +20,7 @@ import type { Limits } from "../limits.ts";
 import { defaultLimits } from "../limits.ts";
 import { createManifestCache } from "../manifest-cache.ts";
 import { putManifest } from "../manifest.ts";
+import { createPullNotes } from "../pull-time.ts";
 import type { IncomingBytes } from "../upload-bytes.ts";
 import { createUploadHashes } from "../upload-hashes.ts";
 import { uploadWhole } from "../upload.ts";
@@ -38,7 +40,14 @@ export interface ManualClock {
 const refuseUse = async (): Promise<never> => {
   throw new KeyRefusal("NotFoundException", "there are no keys in this test");
 };
-const noKeys: KeyService = { resolve: refuseUse, grant: refuseUse, retire: refuseUse, wrap: refuseUse, unwrap: refuseUse };
+const noKeys: KeyService = {
+  keeper: "here",
+  resolve: refuseUse,
+  grant: refuseUse,
+  retire: refuseUse,
+  wrap: refuseUse,
+  unwrap: refuseUse,
+};
 
 /** A clock at the beginning. */
 export function createManualClock(): ManualClock {
@@ -83,6 +92,8 @@ export async function openTestRegistry(settings: {
     sealer: createSealer([makeInstanceKey(systemRandom)], systemRandom),
     limits: { ...defaultLimits, ...settings.limits },
     log: silentLog,
+    creationRoles: noCreationRoles,
+    pulls: createPullNotes({ metadata, clock, log: silentLog }),
     ...fresh(),
   };
   const core: RegistryCore = { ...keyless, keys: settings.keys?.(keyless) ?? noKeys };
@@ -97,7 +108,10 @@ export async function openTestRegistry(settings: {
     ctx: contextOf(core, "AIDAONE"),
     actAs: (principalId) => contextOf(core, principalId),
     restart: () => contextOf({ ...core, ...fresh() }, "AIDAONE"),
-    close: () => metadata.close(),
+    async close() {
+      await core.pulls.close();
+      await metadata.close();
+    },
   };
 }
 

@@ -125,6 +125,14 @@ within = iam.simulate_custom_policy(PermissionsBoundaryPolicyInputList=[pull], *
 assert within["EvalDecision"] == "implicitDeny"
 assert within["PermissionsBoundaryDecisionDetail"] == {"AllowedByPermissionsBoundary": False}, within
 
+# What a simulation is to be told.
+asked = iam.get_context_keys_for_custom_policy(PolicyInputList=[mostly, document(allow("s3:*", "arn:aws:s3:::${aws:username}/*"))])
+assert asked["ContextKeyNames"] == ["aws:SecureTransport", "aws:username"], asked
+refused("InvalidInput", iam.get_context_keys_for_custom_policy, PolicyInputList=["{"])
+arns = {"PolicySourceArn": IAM + "user/ci/ci-user", "PolicyInputList": [mostly]}
+assert iam.get_context_keys_for_principal_policy(**arns)["ContextKeyNames"] == ["aws:SecureTransport"]
+refused("NoSuchEntity", iam.get_context_keys_for_principal_policy, PolicySourceArn=IAM + "user/ci/nobody")
+
 # What was simulated is what is done.
 ecr = client("ecr", key_of(iam, "ci-user"))
 root = client("ecr")

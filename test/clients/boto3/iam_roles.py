@@ -108,6 +108,14 @@ listed = pages(iam, "list_instance_profiles", 3, PathPrefix="/fleet/")
 assert [profile["InstanceProfileName"] for profile in listed] == ["one", "three", "two"]
 assert len(pages(iam, "list_instance_profiles_for_role", 3, RoleName="Builder")) == 3
 refused("DeleteConflict", iam.delete_instance_profile, InstanceProfileName="one")
+iam.tag_instance_profile(InstanceProfileName="one", Tags=[{"Key": key, "Value": "1"} for key in ["c", "a", "b"]])
+assert [tag["Key"] for tag in pages(iam, "list_instance_profile_tags", 3, InstanceProfileName="one")] == ["a", "b", "c"]
+iam.untag_instance_profile(InstanceProfileName="one", TagKeys=["a", "B"])
+assert iam.get_instance_profile(InstanceProfileName="one")["InstanceProfile"]["Tags"] == [{"Key": "c", "Value": "1"}]
+twice = [{"Key": key, "Value": "1"} for key in ["x", "X"]]
+sentence = refused("InvalidInput", iam.tag_instance_profile, InstanceProfileName="one", Tags=twice)
+assert sentence == "Duplicate tag keys found. Please note that Tag keys are case insensitive.", sentence
+refused("NoSuchEntity", iam.list_instance_profile_tags, InstanceProfileName="none")
 
 # A role goes when nothing hangs on it.
 for take_away in [
@@ -143,7 +151,14 @@ refused("InvalidInput", iam.update_open_id_connect_provider_thumbprint, Thumbpri
 shown = iam.get_open_id_connect_provider(**provider)
 assert shown["Url"] == "token.actions.githubusercontent.com" and shown["ClientIDList"] == ["other"], shown
 assert shown["ThumbprintList"] == ["a" * 40, "b" * 40]
+iam.tag_open_id_connect_provider(Tags=[{"Key": "cost", "Value": "1"}, {"Key": "TEAM", "Value": "ops"}], **provider)
+assert [tag["Value"] for tag in pages(iam, "list_open_id_connect_provider_tags", 2, size=1, **provider)] == ["1", "ops"]
+iam.untag_open_id_connect_provider(TagKeys=["cost", "none"], **provider)
+assert iam.get_open_id_connect_provider(**provider)["Tags"] == [{"Key": "TEAM", "Value": "ops"}]
+many = [{"Key": "k%d" % number, "Value": ""} for number in range(50)]
+assert refused("LimitExceeded", iam.tag_open_id_connect_provider, Tags=many, **provider) == "Cannot exceed quota for TagsPerResource: 50"
 assert iam.list_open_id_connect_providers()["OpenIDConnectProviderList"] == [{"Arn": provider["OpenIDConnectProviderArn"]}]
 iam.delete_open_id_connect_provider(**provider)
 refused("NoSuchEntity", iam.get_open_id_connect_provider, **provider)
+refused("NoSuchEntity", iam.list_open_id_connect_provider_tags, **provider)
 finish()

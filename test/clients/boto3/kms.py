@@ -120,8 +120,8 @@ kms.put_key_policy(KeyId=key, PolicyName="default", Policy=document(root))
 refused("AccessDeniedException", as_clerk.decrypt, CiphertextBlob=sealed["CiphertextBlob"], EncryptionContext=context)
 
 # Grants: for one operation, in one context, until they are taken back.
-grant = {"KeyId": key, "GranteePrincipal": user["Arn"], "Operations": ["Decrypt", "RetireGrant"]}
-granted = kms.create_grant(Name="night", Constraints={"EncryptionContextSubset": {"hold": "3"}}, RetiringPrincipal=user["Arn"], **grant)
+grant = {"KeyId": key, "GranteePrincipal": user["Arn"], "RetiringPrincipal": user["Arn"], "Operations": ["Decrypt", "RetireGrant"]}
+granted = kms.create_grant(Name="night", Constraints={"EncryptionContextSubset": {"hold": "3"}}, **grant)
 assert len(granted["GrantId"]) == 64
 assert as_clerk.decrypt(CiphertextBlob=sealed["CiphertextBlob"], EncryptionContext=context)["Plaintext"] == b"spice"
 other = kms.generate_data_key(KeyId=key, KeySpec="AES_128")["CiphertextBlob"]
@@ -132,6 +132,9 @@ dusk = kms.create_grant(Name="dusk", **grant)
 grants = {listed["Name"]: listed for listed in pages(kms, "list_grants", 3, KeyId=key)}
 assert set(grants) == {"night", "day", "dusk"} and grants["night"]["Constraints"] == {"EncryptionContextSubset": {"hold": "3"}}, grants
 assert grants["night"]["GranteePrincipal"] == user["Arn"] and grants["night"]["RetiringPrincipal"] == user["Arn"]
+retirable = pages(kms, "list_retirable_grants", 3, RetiringPrincipal=user["Arn"])
+assert [(listed["Name"], listed["KeyId"]) for listed in retirable] == [("night", arn), ("day", arn), ("dusk", arn)], retirable
+refused("InvalidArnException", kms.list_retirable_grants, RetiringPrincipal=user["Arn"] + "-none")
 assert as_clerk.decrypt(CiphertextBlob=other, GrantTokens=[day["GrantToken"]])["KeyId"] == arn
 for listed in [day, dusk]:
     kms.revoke_grant(KeyId=key, GrantId=listed["GrantId"])

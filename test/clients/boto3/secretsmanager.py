@@ -40,6 +40,18 @@ assert set(stages) == {"AWSCURRENT", "AWSPREVIOUS", "CANDIDATE"} and stages["AWS
 assert (described["Description"], described["Tags"]) == ("the new database", [{"Key": "team", "Value": "data"}])
 assert "LastAccessedDate" in described and "DeletedDate" not in described
 
+# Labels move without a value, as a rotation moves them.
+move = {"SecretId": arn, "VersionStage": "AWSCURRENT"}
+candidate = stages["CANDIDATE"]
+sentence = refused("InvalidParameterException", secrets.update_secret_version_stage, MoveToVersionId=candidate, **move)
+assert sentence.endswith("so you must explicitly reference that version in RemoveFromVersionId."), sentence
+for new, old in [(candidate, updated["VersionId"]), (updated["VersionId"], candidate)]:
+    assert secrets.update_secret_version_stage(MoveToVersionId=new, RemoveFromVersionId=old, **move)["ARN"] == arn
+    assert secrets.get_secret_value(SecretId=arn)["VersionId"] == new
+    assert secrets.get_secret_value(SecretId=arn, VersionStage="AWSPREVIOUS")["VersionId"] == old
+refused("InvalidParameterException", secrets.update_secret_version_stage, RemoveFromVersionId=updated["VersionId"], **move)
+refused("ResourceNotFoundException", secrets.update_secret_version_stage, SecretId=arn, VersionStage="X", MoveToVersionId="0" * 32)
+
 # All versions, a page at a time; botocore has no paginator for them.
 seen, more = [], {}
 while True:
@@ -65,6 +77,29 @@ found = pages(secrets, "list_secrets", 4, Filters=[{"Key": "name", "Values": ["t
 assert {secret["Name"] for secret in found} == {"test/%d" % number for number in range(4)}, found
 assert [secret["Name"] for secret in secrets.list_secrets(Filters=[{"Key": "tag-value", "Values": ["ops"]}])["SecretList"]] == ["prod/db"]
 
+# Several values at once, by name or by filter; what cannot be read says why. botocore has no paginator for them.
+batch = secrets.batch_get_secret_value(SecretIdList=["test/1", arn, "test/none"])
+assert [value["Name"] for value in batch["SecretValues"]] == ["test/1", "prod/db"], batch
+assert [(error["SecretId"], error["ErrorCode"]) for error in batch["Errors"]] == [("test/none", "ResourceNotFoundException")], batch
+seen, more = [], {}
+while True:
+    page = secrets.batch_get_secret_value(Filters=[{"Key": "name", "Values": ["test/"]}], MaxResults=3, **more)
+    seen += [value["SecretString"] for value in page["SecretValues"]]
+    if "NextToken" not in page:
+        break
+    more = {"NextToken": page["NextToken"]}
+assert seen == ["x"] * 4 and more, seen
+refused("InvalidParameterException", secrets.batch_get_secret_value)
+refused("InvalidParameterException", secrets.batch_get_secret_value, SecretIdList=[arn], MaxResults=3)
+refused("InvalidNextTokenException", secrets.batch_get_secret_value, Filters=[{"Key": "all", "Values": ["x"]}], NextToken="none")
+
+# Passwords.
+assert len(secrets.get_random_password()["RandomPassword"]) == 32
+plain = secrets.get_random_password(PasswordLength=8, ExcludePunctuation=True, ExcludeUppercase=True, ExcludeCharacters="0")["RandomPassword"]
+assert len(plain) == 8 and plain.isalnum() and plain == plain.lower() and "0" not in plain, plain
+sentence = refused("InvalidParameterException", secrets.get_random_password, PasswordLength=3)
+assert sentence == "Password length is too short based on the required types.", sentence
+
 # A policy on the secret lets a user read it, and its Deny is stronger than what the user may.
 user = iam.create_user(UserName="reader")["User"]
 key = key_of(iam, "reader")
@@ -89,6 +124,10 @@ assert message.endswith("with an explicit deny in a resource-based policy"), mes
 public = document({"Effect": "Allow", "Principal": "*", "Action": "secretsmanager:GetSecretValue", "Resource": "*"})
 refused("PublicPolicyException", secrets.put_resource_policy, SecretId=arn, ResourcePolicy=public, BlockPublicPolicy=True)
 refused("MalformedPolicyDocumentException", secrets.put_resource_policy, SecretId=arn, ResourcePolicy="{")
+assert secrets.validate_resource_policy(SecretId=arn, ResourcePolicy=policy)["PolicyValidationPassed"] is True
+judged = secrets.validate_resource_policy(ResourcePolicy=public)
+assert (judged["PolicyValidationPassed"], len(judged["ValidationErrors"])) == (False, 1), judged
+refused("MalformedPolicyDocumentException", secrets.validate_resource_policy, ResourcePolicy="{")
 secrets.delete_resource_policy(SecretId=arn)
 as_reader.put_secret_value(SecretId=arn, SecretString="mine")
 iam.delete_user_policy(UserName="reader", PolicyName="p")

@@ -12,6 +12,11 @@ provider "aws" {
   skip_credentials_validation = false
 }
 
+# What is applied a second time with another value changes without being made anew.
+variable "team" {
+  default = "sea"
+}
+
 data "aws_caller_identity" "me" {}
 
 resource "aws_iam_policy" "push" {
@@ -25,7 +30,7 @@ resource "aws_iam_policy" "push" {
       { Effect = "Allow", Action = ["ecr:PutImage", "ecr:BatchGetImage"], Resource = "arn:aws:ecr:us-east-1:${data.aws_caller_identity.me.account_id}:repository/team/*" },
     ]
   })
-  tags = { team = "sea" }
+  tags = { team = var.team, (var.team) = "yes" }
 }
 
 resource "aws_iam_user" "ci" {
@@ -33,7 +38,7 @@ resource "aws_iam_user" "ci" {
   path                 = "/robots/"
   permissions_boundary = aws_iam_policy.push.arn
   force_destroy        = true
-  tags                 = { team = "sea", stage = "test" }
+  tags                 = { team = var.team, stage = "test" }
 }
 
 resource "aws_iam_access_key" "ci" {
@@ -75,6 +80,7 @@ resource "aws_iam_openid_connect_provider" "github" {
   url             = "https://token.actions.githubusercontent.com"
   client_id_list  = ["sts.amazonaws.com"]
   thumbprint_list = ["6938fd4d98bab03faadb97b34396831e3780aea1"]
+  tags            = { team = var.team, (var.team) = "yes" }
 }
 
 resource "aws_iam_role" "push" {
@@ -94,7 +100,7 @@ resource "aws_iam_role" "push" {
       }
     }]
   })
-  tags = { team = "sea" }
+  tags = { team = var.team }
 }
 
 resource "aws_iam_role_policy" "own" {
@@ -116,6 +122,7 @@ resource "aws_iam_role" "node" {
 resource "aws_iam_instance_profile" "node" {
   name = "node"
   role = aws_iam_role.node.name
+  tags = { team = var.team, (var.team) = "yes" }
 }
 
 resource "aws_kms_key" "images" {
@@ -128,17 +135,6 @@ resource "aws_kms_key" "images" {
 resource "aws_kms_alias" "images" {
   name          = "alias/images"
   target_key_id = aws_kms_key.images.key_id
-}
-
-resource "aws_secretsmanager_secret" "upstream" {
-  name                    = "ecr-pullthroughcache/hub"
-  description             = "A password for another registry."
-  recovery_window_in_days = 0
-}
-
-resource "aws_secretsmanager_secret_version" "upstream" {
-  secret_id     = aws_secretsmanager_secret.upstream.id
-  secret_string = jsonencode({ username = "robot", accessToken = "not-a-real-token" })
 }
 
 resource "aws_ecr_repository" "shop" {

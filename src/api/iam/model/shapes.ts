@@ -164,6 +164,19 @@ export interface CreateRoleResponse {
   readonly Role: Role;
 }
 
+export interface CreateSAMLProviderRequest {
+  readonly SAMLMetadataDocument: string;
+  readonly Name: string;
+  readonly Tags?: readonly Tag[];
+  readonly AssertionEncryptionMode?: assertionEncryptionModeType;
+  readonly AddPrivateKey?: string;
+}
+
+export interface CreateSAMLProviderResponse {
+  readonly SAMLProviderArn?: string;
+  readonly Tags?: readonly Tag[];
+}
+
 export interface CreateServiceLinkedRoleRequest {
   readonly AWSServiceName: string;
   readonly Description?: string;
@@ -237,6 +250,10 @@ export interface DeleteRoleRequest {
   readonly RoleName: string;
 }
 
+export interface DeleteSAMLProviderRequest {
+  readonly SAMLProviderArn: string;
+}
+
 export interface DeleteServiceLinkedRoleRequest {
   readonly RoleName: string;
 }
@@ -256,6 +273,11 @@ export interface DeleteUserPolicyRequest {
 
 export interface DeleteUserRequest {
   readonly UserName: string;
+}
+
+export interface DeletionTaskFailureReasonType {
+  readonly Reason?: string;
+  readonly RoleUsageList?: readonly RoleUsageType[];
 }
 
 export type DeletionTaskStatusType = "SUCCEEDED" | "IN_PROGRESS" | "FAILED" | "NOT_STARTED";
@@ -319,6 +341,19 @@ export interface GetAccountPasswordPolicyResponse {
 
 export interface GetAccountSummaryResponse {
   readonly SummaryMap?: { readonly [key in summaryKeyType]?: number };
+}
+
+export interface GetContextKeysForCustomPolicyRequest {
+  readonly PolicyInputList: readonly string[];
+}
+
+export interface GetContextKeysForPolicyResponse {
+  readonly ContextKeyNames?: readonly string[];
+}
+
+export interface GetContextKeysForPrincipalPolicyRequest {
+  readonly PolicySourceArn: string;
+  readonly PolicyInputList?: readonly string[];
 }
 
 export interface GetGroupPolicyRequest {
@@ -409,12 +444,27 @@ export interface GetRoleResponse {
   readonly Role: Role;
 }
 
+export interface GetSAMLProviderRequest {
+  readonly SAMLProviderArn: string;
+}
+
+export interface GetSAMLProviderResponse {
+  readonly SAMLProviderUUID?: string;
+  readonly SAMLMetadataDocument?: string;
+  readonly CreateDate?: number;
+  readonly ValidUntil?: number;
+  readonly Tags?: readonly Tag[];
+  readonly AssertionEncryptionMode?: assertionEncryptionModeType;
+  readonly PrivateKeyList?: readonly SAMLPrivateKey[];
+}
+
 export interface GetServiceLinkedRoleDeletionStatusRequest {
   readonly DeletionTaskId: string;
 }
 
 export interface GetServiceLinkedRoleDeletionStatusResponse {
   readonly Status: DeletionTaskStatusType;
+  readonly Reason?: DeletionTaskFailureReasonType;
 }
 
 export interface GetUserPolicyRequest {
@@ -579,6 +629,18 @@ export interface ListGroupsResponse {
   readonly Marker?: string;
 }
 
+export interface ListInstanceProfileTagsRequest {
+  readonly InstanceProfileName: string;
+  readonly Marker?: string;
+  readonly MaxItems?: number;
+}
+
+export interface ListInstanceProfileTagsResponse {
+  readonly Tags: readonly Tag[];
+  readonly IsTruncated?: boolean;
+  readonly Marker?: string;
+}
+
 export interface ListInstanceProfilesForRoleRequest {
   readonly RoleName: string;
   readonly Marker?: string;
@@ -612,6 +674,18 @@ export interface ListOfUserRequest {
   readonly UserName?: string;
   readonly Marker?: string;
   readonly MaxItems?: number;
+}
+
+export interface ListOpenIDConnectProviderTagsRequest {
+  readonly OpenIDConnectProviderArn: string;
+  readonly Marker?: string;
+  readonly MaxItems?: number;
+}
+
+export interface ListOpenIDConnectProviderTagsResponse {
+  readonly Tags: readonly Tag[];
+  readonly IsTruncated?: boolean;
+  readonly Marker?: string;
 }
 
 export type ListOpenIDConnectProvidersRequest = Readonly<Record<string, never>>;
@@ -693,6 +767,24 @@ export interface ListRolesResponse {
   readonly Roles: readonly Role[];
   readonly IsTruncated?: boolean;
   readonly Marker?: string;
+}
+
+export interface ListSAMLProviderTagsRequest {
+  readonly SAMLProviderArn: string;
+  readonly Marker?: string;
+  readonly MaxItems?: number;
+}
+
+export interface ListSAMLProviderTagsResponse {
+  readonly Tags: readonly Tag[];
+  readonly IsTruncated?: boolean;
+  readonly Marker?: string;
+}
+
+export type ListSAMLProvidersRequest = Readonly<Record<string, never>>;
+
+export interface ListSAMLProvidersResponse {
+  readonly SAMLProviderList?: readonly SAMLProviderListEntry[];
 }
 
 export interface ListSSHPublicKeysResponse {
@@ -944,6 +1036,22 @@ export interface RoleLastUsed {
   readonly Region?: string;
 }
 
+export interface RoleUsageType {
+  readonly Region?: string;
+  readonly Resources?: readonly string[];
+}
+
+export interface SAMLPrivateKey {
+  readonly KeyId?: string;
+  readonly Timestamp?: number;
+}
+
+export interface SAMLProviderListEntry {
+  readonly Arn?: string;
+  readonly ValidUntil?: number;
+  readonly CreateDate?: number;
+}
+
 export interface SetDefaultPolicyVersionRequest {
   readonly PolicyArn: string;
   readonly VersionId: string;
@@ -996,6 +1104,16 @@ export interface Tag {
   readonly Value: string;
 }
 
+export interface TagInstanceProfileRequest {
+  readonly InstanceProfileName: string;
+  readonly Tags: readonly Tag[];
+}
+
+export interface TagOpenIDConnectProviderRequest {
+  readonly OpenIDConnectProviderArn: string;
+  readonly Tags: readonly Tag[];
+}
+
 export interface TagPolicyRequest {
   readonly PolicyArn: string;
   readonly Tags: readonly Tag[];
@@ -1006,9 +1124,24 @@ export interface TagRoleRequest {
   readonly Tags: readonly Tag[];
 }
 
+export interface TagSAMLProviderRequest {
+  readonly SAMLProviderArn: string;
+  readonly Tags: readonly Tag[];
+}
+
 export interface TagUserRequest {
   readonly UserName: string;
   readonly Tags: readonly Tag[];
+}
+
+export interface UntagInstanceProfileRequest {
+  readonly InstanceProfileName: string;
+  readonly TagKeys: readonly string[];
+}
+
+export interface UntagOpenIDConnectProviderRequest {
+  readonly OpenIDConnectProviderArn: string;
+  readonly TagKeys: readonly string[];
 }
 
 export interface UntagPolicyRequest {
@@ -1018,6 +1151,11 @@ export interface UntagPolicyRequest {
 
 export interface UntagRoleRequest {
   readonly RoleName: string;
+  readonly TagKeys: readonly string[];
+}
+
+export interface UntagSAMLProviderRequest {
+  readonly SAMLProviderArn: string;
   readonly TagKeys: readonly string[];
 }
 
@@ -1083,6 +1221,18 @@ export interface UpdateRoleRequest {
 
 export type UpdateRoleResponse = Readonly<Record<string, never>>;
 
+export interface UpdateSAMLProviderRequest {
+  readonly SAMLMetadataDocument?: string;
+  readonly SAMLProviderArn: string;
+  readonly AssertionEncryptionMode?: assertionEncryptionModeType;
+  readonly AddPrivateKey?: string;
+  readonly RemovePrivateKey?: string;
+}
+
+export interface UpdateSAMLProviderResponse {
+  readonly SAMLProviderArn?: string;
+}
+
 export interface UpdateUserRequest {
   readonly UserName: string;
   readonly NewPath?: string;
@@ -1114,6 +1264,8 @@ export interface UserDetail {
 }
 
 export type absentThing = Readonly<Record<string, never>>;
+
+export type assertionEncryptionModeType = "Required" | "Allowed";
 
 export type assignmentStatusType = "Assigned" | "Unassigned" | "Any";
 
@@ -1189,6 +1341,10 @@ export interface IamOperations {
     readonly input: CreateRoleRequest;
     readonly output: CreateRoleResponse;
   };
+  readonly CreateSAMLProvider: {
+    readonly input: CreateSAMLProviderRequest;
+    readonly output: CreateSAMLProviderResponse;
+  };
   readonly CreateServiceLinkedRole: {
     readonly input: CreateServiceLinkedRoleRequest;
     readonly output: CreateServiceLinkedRoleResponse;
@@ -1249,6 +1405,10 @@ export interface IamOperations {
     readonly input: DeleteRolePolicyRequest;
     readonly output: Readonly<Record<string, never>>;
   };
+  readonly DeleteSAMLProvider: {
+    readonly input: DeleteSAMLProviderRequest;
+    readonly output: Readonly<Record<string, never>>;
+  };
   readonly DeleteServiceLinkedRole: {
     readonly input: DeleteServiceLinkedRoleRequest;
     readonly output: DeleteServiceLinkedRoleResponse;
@@ -1293,6 +1453,14 @@ export interface IamOperations {
     readonly input: Readonly<Record<string, never>>;
     readonly output: GetAccountSummaryResponse;
   };
+  readonly GetContextKeysForCustomPolicy: {
+    readonly input: GetContextKeysForCustomPolicyRequest;
+    readonly output: GetContextKeysForPolicyResponse;
+  };
+  readonly GetContextKeysForPrincipalPolicy: {
+    readonly input: GetContextKeysForPrincipalPolicyRequest;
+    readonly output: GetContextKeysForPolicyResponse;
+  };
   readonly GetGroup: {
     readonly input: GetGroupRequest;
     readonly output: GetGroupResponse;
@@ -1328,6 +1496,10 @@ export interface IamOperations {
   readonly GetRolePolicy: {
     readonly input: GetRolePolicyRequest;
     readonly output: GetRolePolicyResponse;
+  };
+  readonly GetSAMLProvider: {
+    readonly input: GetSAMLProviderRequest;
+    readonly output: GetSAMLProviderResponse;
   };
   readonly GetServiceLinkedRoleDeletionStatus: {
     readonly input: GetServiceLinkedRoleDeletionStatusRequest;
@@ -1377,6 +1549,10 @@ export interface IamOperations {
     readonly input: ListGroupsForUserRequest;
     readonly output: ListGroupsForUserResponse;
   };
+  readonly ListInstanceProfileTags: {
+    readonly input: ListInstanceProfileTagsRequest;
+    readonly output: ListInstanceProfileTagsResponse;
+  };
   readonly ListInstanceProfiles: {
     readonly input: ListInstanceProfilesRequest;
     readonly output: ListInstanceProfilesResponse;
@@ -1388,6 +1564,10 @@ export interface IamOperations {
   readonly ListMFADevices: {
     readonly input: ListOfUserRequest;
     readonly output: ListMFADevicesResponse;
+  };
+  readonly ListOpenIDConnectProviderTags: {
+    readonly input: ListOpenIDConnectProviderTagsRequest;
+    readonly output: ListOpenIDConnectProviderTagsResponse;
   };
   readonly ListOpenIDConnectProviders: {
     readonly input: ListOpenIDConnectProvidersRequest;
@@ -1416,6 +1596,14 @@ export interface IamOperations {
   readonly ListRoles: {
     readonly input: ListRolesRequest;
     readonly output: ListRolesResponse;
+  };
+  readonly ListSAMLProviderTags: {
+    readonly input: ListSAMLProviderTagsRequest;
+    readonly output: ListSAMLProviderTagsResponse;
+  };
+  readonly ListSAMLProviders: {
+    readonly input: ListSAMLProvidersRequest;
+    readonly output: ListSAMLProvidersResponse;
   };
   readonly ListSSHPublicKeys: {
     readonly input: ListOfUserRequest;
@@ -1489,6 +1677,14 @@ export interface IamOperations {
     readonly input: SimulatePrincipalPolicyRequest;
     readonly output: SimulatePolicyResponse;
   };
+  readonly TagInstanceProfile: {
+    readonly input: TagInstanceProfileRequest;
+    readonly output: Readonly<Record<string, never>>;
+  };
+  readonly TagOpenIDConnectProvider: {
+    readonly input: TagOpenIDConnectProviderRequest;
+    readonly output: Readonly<Record<string, never>>;
+  };
   readonly TagPolicy: {
     readonly input: TagPolicyRequest;
     readonly output: Readonly<Record<string, never>>;
@@ -1497,8 +1693,20 @@ export interface IamOperations {
     readonly input: TagRoleRequest;
     readonly output: Readonly<Record<string, never>>;
   };
+  readonly TagSAMLProvider: {
+    readonly input: TagSAMLProviderRequest;
+    readonly output: Readonly<Record<string, never>>;
+  };
   readonly TagUser: {
     readonly input: TagUserRequest;
+    readonly output: Readonly<Record<string, never>>;
+  };
+  readonly UntagInstanceProfile: {
+    readonly input: UntagInstanceProfileRequest;
+    readonly output: Readonly<Record<string, never>>;
+  };
+  readonly UntagOpenIDConnectProvider: {
+    readonly input: UntagOpenIDConnectProviderRequest;
     readonly output: Readonly<Record<string, never>>;
   };
   readonly UntagPolicy: {
@@ -1507,6 +1715,10 @@ export interface IamOperations {
   };
   readonly UntagRole: {
     readonly input: UntagRoleRequest;
+    readonly output: Readonly<Record<string, never>>;
+  };
+  readonly UntagSAMLProvider: {
+    readonly input: UntagSAMLProviderRequest;
     readonly output: Readonly<Record<string, never>>;
   };
   readonly UntagUser: {
@@ -1545,6 +1757,10 @@ export interface IamOperations {
     readonly input: UpdateRoleDescriptionRequest;
     readonly output: UpdateRoleDescriptionResponse;
   };
+  readonly UpdateSAMLProvider: {
+    readonly input: UpdateSAMLProviderRequest;
+    readonly output: UpdateSAMLProviderResponse;
+  };
   readonly UpdateUser: {
     readonly input: UpdateUserRequest;
     readonly output: Readonly<Record<string, never>>;
@@ -1569,6 +1785,7 @@ export const iamOperationNames = [
   "CreatePolicy",
   "CreatePolicyVersion",
   "CreateRole",
+  "CreateSAMLProvider",
   "CreateServiceLinkedRole",
   "CreateUser",
   "DeleteAccessKey",
@@ -1584,6 +1801,7 @@ export const iamOperationNames = [
   "DeleteRole",
   "DeleteRolePermissionsBoundary",
   "DeleteRolePolicy",
+  "DeleteSAMLProvider",
   "DeleteServiceLinkedRole",
   "DeleteUser",
   "DeleteUserPermissionsBoundary",
@@ -1595,6 +1813,8 @@ export const iamOperationNames = [
   "GetAccountAuthorizationDetails",
   "GetAccountPasswordPolicy",
   "GetAccountSummary",
+  "GetContextKeysForCustomPolicy",
+  "GetContextKeysForPrincipalPolicy",
   "GetGroup",
   "GetGroupPolicy",
   "GetInstanceProfile",
@@ -1604,6 +1824,7 @@ export const iamOperationNames = [
   "GetPolicyVersion",
   "GetRole",
   "GetRolePolicy",
+  "GetSAMLProvider",
   "GetServiceLinkedRoleDeletionStatus",
   "GetUser",
   "GetUserPolicy",
@@ -1616,9 +1837,11 @@ export const iamOperationNames = [
   "ListGroupPolicies",
   "ListGroups",
   "ListGroupsForUser",
+  "ListInstanceProfileTags",
   "ListInstanceProfiles",
   "ListInstanceProfilesForRole",
   "ListMFADevices",
+  "ListOpenIDConnectProviderTags",
   "ListOpenIDConnectProviders",
   "ListPolicies",
   "ListPolicyTags",
@@ -1626,6 +1849,8 @@ export const iamOperationNames = [
   "ListRolePolicies",
   "ListRoleTags",
   "ListRoles",
+  "ListSAMLProviderTags",
+  "ListSAMLProviders",
   "ListSSHPublicKeys",
   "ListServiceSpecificCredentials",
   "ListSigningCertificates",
@@ -1644,11 +1869,17 @@ export const iamOperationNames = [
   "SetDefaultPolicyVersion",
   "SimulateCustomPolicy",
   "SimulatePrincipalPolicy",
+  "TagInstanceProfile",
+  "TagOpenIDConnectProvider",
   "TagPolicy",
   "TagRole",
+  "TagSAMLProvider",
   "TagUser",
+  "UntagInstanceProfile",
+  "UntagOpenIDConnectProvider",
   "UntagPolicy",
   "UntagRole",
+  "UntagSAMLProvider",
   "UntagUser",
   "UpdateAccessKey",
   "UpdateAccountPasswordPolicy",
@@ -1658,5 +1889,6 @@ export const iamOperationNames = [
   "UpdateOpenIDConnectProviderThumbprint",
   "UpdateRole",
   "UpdateRoleDescription",
+  "UpdateSAMLProvider",
   "UpdateUser",
 ] as const satisfies readonly (keyof IamOperations)[];

@@ -341,6 +341,12 @@ export interface ListResourceTagsResponse {
   readonly Truncated?: boolean;
 }
 
+export interface ListRetirableGrantsRequest {
+  readonly Limit?: number;
+  readonly Marker?: string;
+  readonly RetiringPrincipal: string;
+}
+
 export type MacAlgorithmSpec = "HMAC_SHA_224" | "HMAC_SHA_256" | "HMAC_SHA_384" | "HMAC_SHA_512";
 
 export interface MultiRegionConfiguration {
@@ -565,6 +571,10 @@ export interface KmsOperations {
     readonly input: ListResourceTagsRequest;
     readonly output: ListResourceTagsResponse;
   };
+  readonly ListRetirableGrants: {
+    readonly input: ListRetirableGrantsRequest;
+    readonly output: ListGrantsResponse;
+  };
   readonly PutKeyPolicy: {
     readonly input: PutKeyPolicyRequest;
     readonly output: Readonly<Record<string, never>>;
@@ -632,6 +642,7 @@ export const kmsOperationNames = [
   "ListKeyRotations",
   "ListKeys",
   "ListResourceTags",
+  "ListRetirableGrants",
   "PutKeyPolicy",
   "ReEncrypt",
   "RetireGrant",

@@ -1,0 +1,144 @@
+/** Two nodes on one PostgreSQL: one is killed while it holds leases, and the other does what it had begun, when they have run out. */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  CreateRepositoryCommand,
+  DescribeImageReplicationStatusCommand,
+  DescribeImagesCommand,
+  PutRegistryPolicyCommand,
+  PutReplicationConfigurationCommand,
+} from "@aws-sdk/client-ecr";
+import pg from "pg";
+import { dataFolderAt } from "#server/data-folder.ts";
+import { createEcrClient, registryPassword } from "../aws-client.ts";
+import { mustRun } from "../clients/tool.ts";
+import { createOciClient } from "../oci-client.ts";
+import { postgresMissing, startPostgres } from "../postgres.ts";
+import { startServerProcess } from "../server-process.ts";
+import type { ServerProcess } from "../server-process.ts";
+import { home, receiverSettings, startReceiver } from "./upkeep-ground.ts";
+
+const main = new URL("../../src/cli/main.ts", import.meta.url).pathname;
+const missing = postgresMissing();
+const neighbour = "111111111111";
+const images = 8;
+const layerBytes = 40_000_000;
+
+test(
+  "a node takes over from one that was killed",
+  { timeout: 240_000, ...(missing !== undefined && { skip: missing }) },
+  async (context) => {
+    const folder = mkdtempSync(join(tmpdir(), "supercargo-nodes-"));
+    const data = join(folder, "data");
+    const keyFile = join(folder, "instance.key");
+    const [postgres, receiver] = await Promise.all([startPostgres(), startReceiver()]);
+    const databaseUrl = await postgres.url("upkeep");
+    const facts = new pg.Pool({ connectionString: databaseUrl, max: 1 });
+    const nodes: ServerProcess[] = [];
+    try {
+      await mustRun([process.execPath, main, "key", "make", keyFile]);
+      const environment = {
+        SUPERCARGO_DATABASE_URL: databaseUrl,
+        SUPERCARGO_KEY_FILE: keyFile,
+        SUPERCARGO_AUDIT: "off",
+        ...receiverSettings(folder, receiver),
+      };
+      const command = (...words: string[]): Promise<string> =>
+        mustRun([process.execPath, main, ...words, "--data", data], { environment, timeoutMs: 60_000 });
+      // In this order, so that the first one delivers the events.
+      const first = await startServerProcess({ folder: data, environment });
+      nodes.push(first);
+      const second = await startServerProcess({ folder: data, environment });
+      nodes.push(second);
+      await command("account", "create", "--id", neighbour);
+      const key = readFileSync(`${dataFolderAt(data).rootKeyFile}.${neighbour}`, "utf8");
+      const [, accessKeyId = "", secretAccessKey = ""] = /ACCESS_KEY_ID='(.+)'\n.*SECRET_ACCESS_KEY='(.+)'/.exec(key) ?? [];
+      const other = createEcrClient(second.url, home.region, { accessKeyId, secretAccessKey });
+      const allow = {
+        Sid: "copies",
+        Effect: "Allow",
+        Principal: { AWS: `arn:aws:iam::${home.accountId}:root` },
+        Action: ["ecr:ReplicateImage", "ecr:CreateRepository"],
+        Resource: `arn:aws:ecr:${home.region}:${neighbour}:repository/*`,
+      };
+      await other.send(new PutRegistryPolicyCommand({ policyText: JSON.stringify({ Version: "2012-10-17", Statement: [allow] }) }));
+      const ecr = createEcrClient(second.url);
+      const rules = [{ destinations: [{ region: home.region, registryId: neighbour }] }];
+      await ecr.send(new PutReplicationConfigurationCommand({ replicationConfiguration: { rules } }));
+      await ecr.send(new CreateRepositoryCommand({ repositoryName: "web" }));
+      const oci = createOciClient(first.url, await registryPassword(ecr));
+
+      // The second one sleeps: every lease is the first one's.
+      await sleep(500);
+      second.child.kill("SIGSTOP");
+      const pushed = new Map<string, string>();
+      for (let index = 0; index < images; index += 1)
+        pushed.set(`v${index}`, (await oci.pushImage("web", `v${index}`, [randomBytes(layerBytes)])).digest);
+      const held = async (): Promise<number> => {
+        const { rows } = await facts.query<{ count: string }>("select count(*) from job where kind = 'replicate' and state = 'running'");
+        return Number(rows[0]?.count);
+      };
+      for (let tries = 0; (await held()) < 2; tries += 1) {
+        assert.ok(tries < 2_000, "the first node does not replicate");
+        await sleep(5);
+      }
+      await first.kill("SIGKILL");
+      const killedAt = performance.now();
+      const lost = await held();
+      second.child.kill("SIGCONT");
+      assert.ok(lost > 0, "the first node held no lease when it died");
+
+      const statusOf = async (tag: string): Promise<string> => {
+        const asked = new DescribeImageReplicationStatusCommand({ repositoryName: "web", imageId: { imageTag: tag } });
+        return ((await ecr.send(asked)).replicationStatuses ?? []).map(({ status }) => status).join(" ");
+      };
+      const told = (): boolean => {
+        const seen = new Set(
+          receiver.events.map(({ detail, account }) => `${String(detail["action-type"])} ${account} ${String(detail["image-digest"])}`),
+        );
+        return [...pushed.values()].every(
+          (digest) => seen.has(`PUSH ${home.accountId} ${digest}`) && seen.has(`REPLICATE ${neighbour} ${digest}`),
+        );
+      };
+      const deadline = killedAt + 120_000;
+      for (const tag of pushed.keys())
+        for (let status = ""; status !== "COMPLETE"; status = await statusOf(tag)) {
+          assert.ok(performance.now() < deadline, `${tag} is ${status}\n${second.output()}`);
+          await sleep(100);
+        }
+      const seconds = Math.round((performance.now() - killedAt) / 1_000);
+      while (!told()) {
+        assert.ok(performance.now() < deadline, `events were lost\n${second.output()}`);
+        await sleep(100);
+      }
+      context.diagnostic(`${lost} leases were lost; everything was replicated ${seconds} s later`);
+
+      const { imageDetails = [] } = await other.send(new DescribeImagesCommand({ repositoryName: "web" }));
+      assert.deepEqual(new Map(imageDetails.map(({ imageDigest = "", imageTags = [] }) => [imageTags[0] ?? "", imageDigest])), pushed);
+      const { rows: dead } = await facts.query("select kind, last_error from job where state = 'dead'");
+      assert.deepEqual(dead, []);
+      const fsck = async (): Promise<{ problems: unknown[]; unreferencedEntries: number }> =>
+        JSON.parse(await command("fsck", "--read-bytes"));
+      assert.deepEqual((await fsck()).problems, []);
+      await command("gc", "--grace", "0");
+      const { problems, unreferencedEntries } = await fsck();
+      assert.deepEqual([problems, unreferencedEntries], [[], 0]);
+      other.destroy();
+      ecr.destroy();
+    } finally {
+      for (const node of nodes) {
+        node.child.kill("SIGCONT");
+        await node.close();
+      }
+      receiver.close();
+      await facts.end();
+      await postgres.stop();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  },
+);
