@@ -1,6 +1,7 @@
 /** How CDK and the GitHub login action log in and publish: the calls that they make, in their order, from GetAuthorizationToken on. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   BatchDeleteImageCommand,
   BatchGetImageCommand,
@@ -58,9 +59,15 @@ test("cdk: does the asset exist? log in at the proxy endpoint, push, find it, re
   const oci = createOciClient(endpoint.origin, parts[1] ?? "");
   assert.equal((await oci.request("GET", "/v2/")).status, 200);
   const { digest } = await oci.pushImage("cdk-assets", "hash", [Buffer.from("asset")]);
-  const described = await client.send(new DescribeImagesCommand({ repositoryName: "cdk-assets", imageIds: [{ imageTag: "hash" }] }));
-  assert.equal(described.imageDetails?.[0]?.imageDigest, digest);
-  assert.equal(described.imageDetails?.[0]?.imageScanStatus?.status, "FAILED");
+  const describe = async () =>
+    (await client.send(new DescribeImagesCommand({ repositoryName: "cdk-assets", imageIds: [{ imageTag: "hash" }] }))).imageDetails?.[0];
+  assert.equal((await describe())?.imageDigest, digest);
+  // The scan that the push has begun ends by itself.
+  for (let waited = 0; (await describe())?.imageScanStatus?.status === "IN_PROGRESS"; waited += 100) {
+    assert.ok(waited < 30_000, "the scan does not end");
+    await sleep(100);
+  }
+  assert.equal((await describe())?.imageScanStatus?.status, "FAILED");
 
   const got = await client.send(new BatchGetImageCommand({ repositoryName: "cdk-assets", imageIds: [{ imageDigest: digest }] }));
   await client.send(
