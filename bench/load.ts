@@ -42,7 +42,7 @@ export async function headRate(peer: Peer, path: string, connections: number, se
     `Accept: ${manifestType}`,
     `${peer.url}${path}`,
   ]);
-  if (!/\[200\]/.test(output) || /\[[345]\d\d\]/.test(output)) throw new Error(`${peer.name} ${path}: ${output}`);
+  if (!/\[200\]/.test(output) || /\[[345]\d\d\]\s+\d+ responses/.test(output)) throw new Error(`${peer.name} ${path}: ${output}`);
   return rateIn(output);
 }
 
