@@ -17,11 +17,11 @@ test("a file a day, for its owner only, and old ones go", async () => {
   writeFileSync(join(folder, "2026-11-12.elsewhere.jsonl"), "kept\n");
   writeFileSync(join(folder, "notes.txt"), "not ours");
   const log = createFileAuditLog({ folder, node: "n1", keepDays: 9, clock, log: silentLog });
-  log.write("one\n");
+  log.write(() => "one\n");
   await new Promise((resolve) => setTimeout(resolve, 300));
   clock.time += 120_000;
-  log.write("two\n");
-  log.write("three\n");
+  log.write(() => "two\n");
+  log.write(() => "three\n");
   await log.close();
   assert.deepEqual(readdirSync(folder).toSorted(), [
     "2026-11-12.elsewhere.jsonl",
@@ -49,7 +49,7 @@ test("a sink that does not keep up costs records, not memory", async () => {
   const errors: string[] = [];
   const log = createStreamAuditLog(slow, { ...silentLog, error: (_fields, message) => void errors.push(message) });
   const line = `${"x".repeat(65_535)}\n`;
-  for (let count = 0; count < 300; count++) log.write(line);
+  for (let count = 0; count < 300; count++) log.write(() => line);
   assert.deepEqual(errors, ["audit records are dropped: their sink does not keep up"]);
   const closing = log.close();
   const releaseAll = setInterval(() => release(), 1);
@@ -58,14 +58,24 @@ test("a sink that does not keep up costs records, not memory", async () => {
 });
 
 test("a collector gets what it did not take once more", async () => {
-  const taken: string[][] = [];
+  const taken: string[] = [];
   let failures = 1;
   const log = createCollectorAuditLog(async (lines) => {
     if (failures-- > 0) throw new Error("not now");
-    taken.push([...lines]);
+    taken.push(Buffer.from(lines).toString());
   }, silentLog);
-  log.write("one\n");
-  log.write("two\n");
+  log.write(() => "one\n");
+  log.write(() => "two\n");
   await log.close();
-  assert.deepEqual(taken, [["one\n", "two\n"]]);
+  assert.deepEqual(taken, ["one\ntwo\n"]);
+});
+
+test("lines of every length and script arrive whole and in order", async () => {
+  const parts: string[] = [];
+  const log = createCollectorAuditLog(async (lines) => void parts.push(Buffer.from(lines).toString()), silentLog);
+  const lines = Array.from({ length: 300 }, (_, n) => `${n} ${"ü漢😀x".repeat((n * 37) % 2_000)}\n`);
+  for (const line of lines) log.write(() => line);
+  await log.close();
+  assert.ok(parts.join("") === lines.join(""));
+  assert.ok(parts.length > 1 && parts.every((part) => part.endsWith("\n")));
 });

@@ -26,7 +26,7 @@ export function recordCommand(
   { clock, random }: { readonly clock: Clock; readonly random: Random },
   { name, accountId, region, parameters, failure }: RanCommand,
 ): void {
-  auditLog.write(
+  auditLog.write(() =>
     auditLine({
       facts: {
         eventSource: "supercargo",

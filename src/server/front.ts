@@ -11,6 +11,7 @@ import type { Random } from "#std/random.ts";
 import { noAuditLog } from "./audit-log.ts";
 import type { AuditLog } from "./audit-log.ts";
 import { auditLine } from "./audit-record.ts";
+import type { AuditedExchange } from "./audit-record.ts";
 import type { Metrics } from "./metrics.ts";
 import type { AddressSet } from "./setting-values.ts";
 
@@ -178,19 +179,18 @@ class HttpExchange implements Exchange {
   #writeAudit(status: number): void {
     const { auditLog, clock, random } = this.#options;
     if (auditLog === noAuditLog || !isComplete(this.#audit)) return;
-    auditLog.write(
-      auditLine({
-        facts: this.#audit,
-        decisions: this.#decisions,
-        requestId: this.requestId,
-        eventId: random.uuid(),
-        at: clock.now(),
-        sourceIp: this.remoteAddress,
-        userAgent: this.request.headers["user-agent"],
-        errorCode: this.#notes.errorCode,
-        status,
-      }),
-    );
+    const audited: AuditedExchange = {
+      facts: this.#audit,
+      decisions: this.#decisions,
+      requestId: this.requestId,
+      eventId: random.uuid(),
+      at: clock.now(),
+      sourceIp: this.remoteAddress,
+      userAgent: this.request.headers["user-agent"],
+      errorCode: this.#notes.errorCode,
+      status,
+    };
+    auditLog.write(() => auditLine(audited));
   }
 }
 

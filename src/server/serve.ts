@@ -20,7 +20,7 @@ import type { ControlHandler } from "./control.ts";
 import { dataFolderAt, ownDataFolder, prepareDataFolder } from "./data-folder.ts";
 import type { DataFolder } from "./data-folder.ts";
 import { createCollectorAuditLog, createFileAuditLog, createStreamAuditLog, noAuditLog } from "./audit-log.ts";
-import type { AuditLog } from "./audit-log.ts";
+import type { AuditCollector, AuditLog } from "./audit-log.ts";
 import { createFront } from "./front.ts";
 import { openListener } from "./listener.ts";
 import type { Listener, RequestListener } from "./listener.ts";
@@ -146,12 +146,12 @@ export function openAuditLog(
 }
 
 /** The operator named the address: it may be on the own network. Redirects are not followed, so nobody else names another. */
-function collectorAt(url: string): (lines: readonly string[]) => Promise<void> {
+function collectorAt(url: string): AuditCollector {
   return async (lines) => {
     const answer = await fetch(url, {
       method: "POST",
       headers: { "content-type": "application/x-ndjson" },
-      body: lines.join(""),
+      body: Buffer.from(lines),
       redirect: "error",
       signal: AbortSignal.timeout(10_000),
     });
