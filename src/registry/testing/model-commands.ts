@@ -14,6 +14,8 @@ import { restore } from "../undo.ts";
 import { appendUpload, cancelUpload, completeUpload, startUpload, uploadWhole } from "../upload.ts";
 
 const { linkGraceMs, undoMs, uploadTtlMs } = defaultLimits;
+/** A promise that is younger is not made again; as in blob.ts. */
+const promiseIntervalMs = 10_000;
 
 type Command = fc.AsyncCommand<Model, Real>;
 
@@ -56,8 +58,9 @@ const head = (at: number, content: string) =>
       const repository = repositoryOf(model, at);
       const now = clock.now();
       if (!isReadable(repository, content, now)) return "blob-not-found";
-      const left = (repository.grace.get(content) ?? 0) - now;
-      if (!isReferenced(repository, content) && left < linkGraceMs / 2) repository.grace.set(content, now + linkGraceMs);
+      // A yes is a promise, also for what a manifest holds: it may be deleted before the next one arrives.
+      const promised = now + linkGraceMs;
+      if (promised - (repository.grace.get(content) ?? 0) >= promiseIntervalMs) repository.grace.set(content, promised);
       return "ok";
     },
     (_model, { opened: { ctx }, registry }) => checkBlob(ctx, registry, nameOf(at), sha256(content)),
@@ -100,7 +103,7 @@ const put = (at: number, recipe: number, wanted: readonly Tag[]) =>
       let manifest = repository.manifests.find((each) => each.recipe === recipe);
       if (manifest === undefined) {
         if (!recipes[recipe]?.every((content) => isReadable(repository, content, clock.now()))) return "manifest-blobs-missing";
-        manifest = { recipe };
+        manifest = { recipe, pushedAt: clock.now() };
         repository.manifests.push(manifest);
       }
       for (const tag of wanted) {
@@ -141,7 +144,11 @@ const dropManifest = (at: number, recipe: number) =>
       const lost = repository.tags.filter((row) => row.manifest === manifest);
       repository.deadTags.push(...lost.map((thing) => ({ thing, deletedAt })));
       repository.tags = repository.tags.filter((row) => row.manifest !== manifest);
-      for (const content of recipes[recipe] ?? []) if (!isReferenced(repository, content)) repository.grace.set(content, 0);
+      for (const content of recipes[recipe] ?? []) {
+        // What was promised after the push stays.
+        const isOlder = (repository.grace.get(content) ?? 0) <= manifest.pushedAt + linkGraceMs;
+        if (isOlder && !isReferenced(repository, content)) repository.grace.set(content, 0);
+      }
       return "ok";
     },
     (_model, { opened: { ctx }, registry }) => deleteManifest(ctx, registry, nameOf(at), sha256(bytesOfRecipe(recipe))),

@@ -27,6 +27,7 @@ export interface Dead<Thing> {
 /** One push of a recipe; pushed again after its deletion it is another one. */
 export interface Incarnation {
   readonly recipe: number;
+  readonly pushedAt: number;
 }
 /** A tag on a manifest. */
 export interface TagRow {
