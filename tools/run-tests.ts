@@ -2,10 +2,15 @@
  * `npm test`: every `*.test.ts` beside the code and under test/, with Node's own test runner, a process a file.
  * Journeys with foreign clients (test/clients) and long faults (test/faults) are for `.ci/run`, or named as arguments:
  * `npm test -- 'test/clients/docker.test.ts'`.
+ *
+ * A file has a time limit and so has the whole: a test that waits for ever is a failure with a name, never a run without an end.
  */
-import { globSync } from "node:fs";
-import { spec } from "node:test/reporters";
-import { run } from "node:test";
+import { spawn } from "node:child_process";
+import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { TestLine } from "./test-lines.ts";
 
 const asked = process.argv.slice(2);
 const journeys = ["test/clients/**", "test/faults/**"];
@@ -14,36 +19,123 @@ const files = (
 ).toSorted();
 if (files.length === 0) throw new Error(`no test files match ${asked.join(" ")}`);
 
-let passed = 0;
-let failed = 0;
-let skipped = 0;
-const isQuiet = process.env["TEST_REPORT"] !== "spec";
-const stream = run({
-  files,
-  concurrency: asked.some((name) => name.includes("clients") || name.includes("faults")) ? 1 : 3,
-});
-if (!isQuiet) stream.compose(spec).pipe(process.stdout);
-stream.on("test:pass", (event) => {
-  if (event.details.type === "suite") return;
-  if (event.skip !== undefined && event.skip !== false) {
-    skipped++;
-    process.stdout.write(`skipped: ${event.name}: ${String(event.skip)}\n`);
-  } else passed++;
-});
-stream.on("test:fail", (event) => {
-  const error = event.details.error as Error & { cause?: unknown };
-  // A suite or file fails because something inside it did; that is reported once, where it happened.
-  if (event.details.type === "suite" || /subtests? failed/.test(error.message)) return;
-  failed++;
-  const cause = error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : (error.stack ?? error.message);
-  process.stdout.write(`FAILED ${event.file ?? ""}: ${event.name}\n${cause}\n\n`);
-});
-stream.on("test:stderr", (event) => process.stderr.write(event.message));
-stream.on("test:stdout", (event) => {
-  if (asked.length > 0) process.stdout.write(event.message);
-});
-stream.once("end", () => {
-  process.stdout.write(`${files.length} test files\n${passed} passed, ${failed} failed, ${skipped} skipped\n`);
-  process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
-});
-stream.resume();
+const hasJourneys = files.some((name) => /^test\/(?:clients|faults)\//.test(name));
+/** Journeys measure memory and time, so they run one at a time. */
+const concurrency = hasJourneys ? 1 : 3;
+const fileLimitMs = (hasJourneys ? 10 : 4) * 60_000;
+const wholeLimitMs = (hasJourneys ? 40 : 15) * 60_000;
+
+const reporter = fileURLToPath(new URL("test-lines.ts", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "test-lines-"));
+const counts = { passed: 0, failed: 0, skipped: 0 };
+const running = new Map<string, number>();
+let ended = 0;
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => finish(1));
+// Said now and then, so that a log that was cut off tells where the time went.
+setInterval(() => print(`${seconds()} s: ${ended} of ${files.length} files, now ${[...running.keys()].join(", ")}`), 60_000).unref();
+
+const queue = files.entries();
+await Promise.all(
+  Array.from({ length: concurrency }, async () => {
+    for (const [index, file] of queue) await runFile(file, join(folder, String(index)));
+  }),
+);
+print(`${files.length} test files, ${seconds()} s`);
+print(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+finish(counts.failed === 0 && counts.passed > 0 ? 0 : 1);
+
+/** Runs one file in a process group of its own and counts what its lines say. What it leaves running is ended with it. */
+async function runFile(file: string, linesFile: string): Promise<void> {
+  const limitMs = Math.min(fileLimitMs, wholeLimitMs - performance.now());
+  if (limitMs <= 0) return fail(file, "not run", `the whole took longer than ${wholeLimitMs / 60_000} minutes`);
+  const child = spawn(process.execPath, [`--test-reporter=${reporter}`, `--test-reporter-destination=${linesFile}`, file], {
+    detached: true,
+    stdio: ["ignore", asked.length > 0 ? "inherit" : "ignore", "inherit"],
+  });
+  const pid = child.pid ?? 0;
+  running.set(file, pid);
+  let isLate = false;
+  const limit = setTimeout(() => {
+    isLate = true;
+    killGroup(pid);
+  }, limitMs);
+  const status = await new Promise<string>((resolve) => {
+    child.once("error", (error) => resolve(error.message));
+    child.once("exit", (code, signal) => resolve(code === null ? `ended by ${signal}` : `ended with ${code}`));
+  });
+  clearTimeout(limit);
+  killGroup(pid);
+  running.delete(file);
+  ended++;
+  const lines = readLines(linesFile);
+  const failures = count(file, lines);
+  if (isLate) fail(file, `still running after ${Math.round(limitMs / 1000)} s`, unfinished(lines).join("\n"));
+  else if (status !== "ended with 0" && failures === 0) fail(file, "the file itself", status);
+}
+
+/** Adds the lines of a file to the counts, prints its failures and what it skipped, and returns how many failed. */
+function count(file: string, lines: readonly TestLine[]): number {
+  const before = counts.failed;
+  for (const line of lines) {
+    if (line.is === "passed") counts.passed++;
+    if (line.is === "failed") fail(file, line.name, line.detail);
+    if (line.is === "skipped") {
+      counts.skipped++;
+      print(`skipped: ${line.name}: ${line.reason}`);
+    }
+  }
+  return counts.failed - before;
+}
+
+function fail(file: string, name: string, detail: string): void {
+  counts.failed++;
+  print(`FAILED ${file}: ${name}\n${detail}\n`);
+}
+
+/** The tests that began and did not end. Names that repeat are counted. */
+function unfinished(lines: readonly TestLine[]): string[] {
+  const open: string[] = [];
+  for (const { is, name } of lines) {
+    if (is === "begun") open.push(name);
+    const at = open.lastIndexOf(name);
+    if (is === "ended" && at !== -1) open.splice(at, 1);
+  }
+  return open.length > 0 ? open.map((name) => `unfinished: ${name}`) : ["every test ended, but the process did not"];
+}
+
+/** A file that could not be loaded leaves none; one that was killed may leave a last line that is cut off. */
+function readLines(path: string): TestLine[] {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch {
+    return [];
+  }
+  return text
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as TestLine);
+}
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // Nothing of it is left.
+  }
+}
+
+function finish(code: number): never {
+  for (const pid of running.values()) killGroup(pid);
+  rmSync(folder, { recursive: true, force: true });
+  process.exit(code);
+}
+
+function seconds(): number {
+  return Math.round(performance.now() / 1000);
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}

@@ -1,0 +1,38 @@
+/** The reporter that `npm test` gives to each test file: a line of JSON for each test that begins, passes, fails or is skipped. */
+import type { TestEvent } from "node:test/reporters";
+
+/** What happened to one test. `failed` carries what to print. A suite is left out: what failed inside it says so itself. */
+export type TestLine =
+  | { readonly is: "begun" | "ended" | "passed"; readonly name: string }
+  | { readonly is: "skipped"; readonly name: string; readonly reason: string }
+  | { readonly is: "failed"; readonly name: string; readonly detail: string };
+
+type DataOf<Type extends TestEvent["type"]> = Extract<TestEvent, { type: Type }>["data"];
+
+/** Turns the events of Node's test runner into lines. A reporter is the default export of its module. */
+// oxlint-disable-next-line import/no-default-export
+export default async function* lines(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
+  for await (const event of events) {
+    const line = lineOf(event);
+    if (line !== undefined) yield `${JSON.stringify(line)}\n`;
+  }
+}
+
+function lineOf({ type, data }: TestEvent): TestLine | undefined {
+  if (type === "test:dequeue") return { is: "begun", name: data.name };
+  if (type === "test:complete") return { is: "ended", name: data.name };
+  if (type === "test:pass") return data.details.type === "suite" ? undefined : passed(data);
+  if (type === "test:fail") return data.details.type === "suite" ? undefined : failed(data);
+  return undefined;
+}
+
+function passed({ name, skip }: DataOf<"test:pass">): TestLine {
+  return skip === undefined || skip === false ? { is: "passed", name } : { is: "skipped", name, reason: String(skip) };
+}
+
+function failed({ name, details }: DataOf<"test:fail">): TestLine | undefined {
+  const { error } = details;
+  if (/subtests? failed/.test(error.message)) return undefined;
+  const cause = error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : (error.stack ?? error.message);
+  return { is: "failed", name, detail: cause };
+}
