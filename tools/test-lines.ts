@@ -1,4 +1,5 @@
 /** The reporter that `npm test` gives to each test file: a line of JSON for each test that begins, passes, fails or is skipped. */
+import { inspect } from "node:util";
 import type { TestEvent } from "node:test/reporters";
 
 /** What happened to one test. `failed` carries what to print. A suite is left out: what failed inside it says so itself. */
@@ -33,6 +34,12 @@ function passed({ name, skip }: DataOf<"test:pass">): TestLine {
 function failed({ name, details }: DataOf<"test:fail">): TestLine | undefined {
   const { error } = details;
   if (/subtests? failed/.test(error.message)) return undefined;
-  const cause = error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : (error.stack ?? error.message);
-  return { is: "failed", name, detail: cause };
+  return { is: "failed", name, detail: causes(error.cause ?? error).join("\ncaused by ") };
+}
+
+/** What the runner wraps, and what that wraps: a property's own error tells only which input it failed with. */
+function causes(error: unknown): string[] {
+  if (!(error instanceof Error)) return [inspect(error)];
+  const text = error.stack ?? error.message;
+  return error.cause === undefined ? [text] : [text, ...causes(error.cause)];
 }

@@ -1,16 +1,17 @@
 /** OpenID Connect providers (IAM User Guide, "Create an OpenID Connect identity provider"): issuers whose tokens an account takes. */
 import {
+  changeProviderSettings,
   deleteIdentityProvider,
   findIdentityProvider,
   listIdentityProviders,
   putIdentityProvider,
-  updateIdentityProvider,
 } from "#metadata/identity-providers.ts";
-import type { IdentityProvider, IdentityProviderKey, ProviderChange } from "#metadata/identity-providers.ts";
+import type { IdentityProvider, OidcSettings } from "#metadata/identity-providers.ts";
 import { parsed, problem } from "#std/parsed.ts";
 import type { Parsed } from "#std/parsed.ts";
 import type { IdentityContext } from "./context.ts";
 import { refuse } from "./errors.ts";
+import { missingProvider, providerArn, providerKey, shownTags, storedTags } from "./provider.ts";
 import { checkTags } from "./tag.ts";
 import type { IdentityTag } from "./tag.ts";
 import { parseUploadedKeys } from "./uploaded-keys.ts";
@@ -43,17 +44,11 @@ const maxIssuerLength = 255;
 /** What AWS says about every other URL. */
 const badUrl = "Invalid Open ID Connect Provider URL";
 const issuerForm = /^https:\/\/([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?(?:\/[\w.~%:@!$&'()+,;=/-]*)?)$/;
-const arnForm = /^arn:aws:iam::([0-9]{12}):oidc-provider\/([!-~]{1,255})$/;
 
 /** Reads an issuer's URL and answers it without its scheme: https, without a user, query or fragment. */
 export function parseIssuer(url: string): Parsed<string> {
   const name = issuerForm.exec(url)?.[1];
   return name !== undefined && url.length <= maxIssuerLength && URL.canParse(url) ? parsed(name) : problem(badUrl);
-}
-
-/** `arn:aws:iam::<account>:oidc-provider/<issuer without its scheme>` */
-export function oidcProviderArn(accountId: string, name: string): string {
-  return `arn:aws:iam::${accountId}:oidc-provider/${name}`;
 }
 
 /** Makes a provider. Throws IdentityError. */
@@ -67,8 +62,7 @@ export async function createOidcProvider(ctx: IdentityContext, request: OidcProv
     kind: "oidc",
     name,
     settings: { url: name, clientIds, thumbprints: checkThumbprints(request.thumbprints) },
-    // From entries, so that a key named __proto__ is a key like any other.
-    tags: Object.fromEntries(tags.map(({ key, value }) => [key, value])),
+    tags: storedTags(tags),
     now: ctx.core.clock.now(),
     limit: maxProviders,
   });
@@ -79,41 +73,39 @@ export async function createOidcProvider(ctx: IdentityContext, request: OidcProv
 
 /** The provider of that ARN. Throws IdentityError `not-found`. */
 export async function getOidcProvider(ctx: IdentityContext, arn: string): Promise<OidcProviderDetails> {
-  const provider = await findOidcProvider(ctx, arn);
-  if (provider === undefined) throw refuse("not-found", { noun: "oidc-provider", name: arn });
-  return provider;
-}
-
-/** The provider of that ARN; undefined when the account has none such. */
-export async function findOidcProvider(ctx: IdentityContext, arn: string): Promise<OidcProviderDetails | undefined> {
-  const key = readArn(ctx, arn);
-  const provider = key === undefined ? undefined : await findIdentityProvider(ctx.core.metadata, key);
-  return provider === undefined ? undefined : detailsOf(provider);
+  return detailsOf(await findProvider(ctx, arn));
 }
 
 /** The ARNs of the account's providers; there are at most a hundred. */
 export async function listOidcProviders({ core, accountId }: IdentityContext): Promise<readonly string[]> {
-  return (await listIdentityProviders(core.metadata, { accountId, kind: "oidc" })).map((name) => oidcProviderArn(accountId, name));
+  return (await listIdentityProviders(core.metadata, { accountId, kind: "oidc" })).map((name) =>
+    providerArn({ accountId, kind: "oidc", name }),
+  );
 }
 
 /** Deletes a provider; one that is not there is no error, as AWS documents it. Throws IdentityError for what is no ARN of the account. */
 export async function deleteOidcProvider(ctx: IdentityContext, arn: string): Promise<void> {
-  await deleteIdentityProvider(ctx.core.metadata, oidcProviderKey(ctx, arn));
+  await deleteIdentityProvider(ctx.core.metadata, providerKey(ctx, "oidc", arn));
 }
 
 /** Adds a client id; one that is there already is no error. Throws IdentityError. */
 export async function addClientId(ctx: IdentityContext, arn: string, clientId: string): Promise<void> {
-  await update(ctx, arn, { addClientId: clientId, maxClientIds });
+  await update(ctx, arn, (former) => {
+    const { clientIds } = former;
+    if (clientIds.includes(clientId)) return former;
+    return clientIds.length < maxClientIds ? { ...former, clientIds: [...clientIds, clientId] } : undefined;
+  });
 }
 
 /** Removes a client id; one that is not there is no error. Throws IdentityError `not-found`. */
 export async function removeClientId(ctx: IdentityContext, arn: string, clientId: string): Promise<void> {
-  await update(ctx, arn, { removeClientId: clientId });
+  await update(ctx, arn, (former) => ({ ...former, clientIds: former.clientIds.filter((name) => name !== clientId) }));
 }
 
 /** Replaces the thumbprints. Throws IdentityError. */
 export async function updateThumbprints(ctx: IdentityContext, arn: string, thumbprints: readonly string[]): Promise<void> {
-  await update(ctx, arn, { thumbprints: checkThumbprints(thumbprints) });
+  const checked = checkThumbprints(thumbprints);
+  await update(ctx, arn, (former) => ({ ...former, thumbprints: checked }));
 }
 
 /**
@@ -123,26 +115,31 @@ export async function updateThumbprints(ctx: IdentityContext, arn: string, thumb
 export async function setProviderKeys(ctx: IdentityContext, arn: string, jwks: unknown): Promise<readonly UploadedKey[]> {
   const keys = parseUploadedKeys(jwks);
   if (!keys.ok) throw refuse("invalid-input", { message: keys.problem });
-  await update(ctx, arn, { jwks: { keys: keys.value } });
+  await update(ctx, arn, (former) => ({ ...former, jwks: { keys: keys.value } }));
   return keys.value;
 }
 
 /** The keys that were set, or undefined while the issuer is asked for them. Throws IdentityError `not-found`. */
 export async function getProviderKeys(ctx: IdentityContext, arn: string): Promise<unknown> {
-  const provider = await findIdentityProvider(ctx.core.metadata, oidcProviderKey(ctx, arn));
-  if (provider === undefined) throw refuse("not-found", { noun: "oidc-provider", name: arn });
-  return provider.settings.jwks?.["keys"];
+  return (await findProvider(ctx, arn)).settings.jwks?.["keys"];
 }
 
 /** Forgets the keys that were set; none is no error. Throws IdentityError `not-found`. */
 export async function removeProviderKeys(ctx: IdentityContext, arn: string): Promise<void> {
-  await update(ctx, arn, { jwks: undefined });
+  await update(ctx, arn, ({ jwks: _former, ...others }) => others);
 }
 
-async function update(ctx: IdentityContext, arn: string, change: ProviderChange): Promise<void> {
-  const outcome = await updateIdentityProvider(ctx.core.metadata, oidcProviderKey(ctx, arn), change);
-  if (outcome === "not-found") throw refuse("not-found", { noun: "oidc-provider", name: arn });
-  if (outcome === "limit") throw tooManyClientIds();
+async function findProvider(ctx: IdentityContext, arn: string): Promise<IdentityProvider<"oidc">> {
+  const provider = await findIdentityProvider(ctx.core.metadata, providerKey(ctx, "oidc", arn));
+  if (provider === undefined) throw missingProvider("oidc", arn);
+  return provider;
+}
+
+/** `change` answers undefined when there would be too many client ids. */
+async function update(ctx: IdentityContext, arn: string, change: (former: OidcSettings) => OidcSettings | undefined): Promise<void> {
+  const outcome = await changeProviderSettings(ctx.core.metadata, providerKey(ctx, "oidc", arn), change);
+  if (outcome === "not-found") throw missingProvider("oidc", arn);
+  if (outcome === "refused") throw tooManyClientIds();
 }
 
 function tooManyClientIds(): Error {
@@ -155,25 +152,14 @@ function checkThumbprints(thumbprints: readonly string[]): readonly string[] {
   throw refuse("invalid-input", { message: "Thumbprint list must contain fewer than 5 entries." });
 }
 
-/** What the ARN of a provider of the account names. Throws IdentityError `not-found` for every other text. */
-export function oidcProviderKey(ctx: IdentityContext, arn: string): IdentityProviderKey {
-  const key = readArn(ctx, arn);
-  if (key === undefined) throw refuse("not-found", { noun: "oidc-provider", name: arn });
-  return key;
-}
-
-function readArn({ accountId }: IdentityContext, arn: string): IdentityProviderKey | undefined {
-  const [, owner, name] = arnForm.exec(arn) ?? [];
-  return name === undefined || owner !== accountId ? undefined : { accountId, kind: "oidc", name };
-}
-
-function detailsOf({ accountId, name, settings, tags, createdAt }: IdentityProvider): OidcProviderDetails {
+function detailsOf(provider: IdentityProvider<"oidc">): OidcProviderDetails {
+  const { settings, tags, createdAt } = provider;
   return {
-    arn: oidcProviderArn(accountId, name),
+    arn: providerArn(provider),
     url: settings.url,
     clientIds: settings.clientIds,
     thumbprints: settings.thumbprints,
-    tags: Object.entries(tags).map(([key, value]) => ({ key, value })),
+    tags: shownTags(tags),
     createdAt,
   };
 }

@@ -2,17 +2,17 @@
  * Responses of SAML identity providers as proof of who asks (STS API Reference, AssumeRoleWithSAML). What an assertion says becomes
  * condition keys; whether that is enough is for the role's trust policy.
  */
-import { findSamlProvider } from "#metadata/saml-providers.ts";
-import type { SamlProvider } from "#metadata/saml-providers.ts";
+import { findIdentityProvider } from "#metadata/identity-providers.ts";
+import type { IdentityProvider } from "#metadata/identity-providers.ts";
 import { parseIdentityArn } from "./arn.ts";
 import type { IdentityCore } from "./context.ts";
+import { parseProviderArn, providerArn } from "./provider.ts";
 import { readSamlAssertion } from "./saml-assertion.ts";
 import type { ReadSamlAssertion, SamlAssertion, SamlAssertionProblem } from "./saml-assertion.ts";
 import { mayTakeRole, readSamlClaims } from "./saml-claims.ts";
 import type { SamlClaimProblem, SamlClaims } from "./saml-claims.ts";
 import { nameQualifierOf, samlSessionKeys, samlTrustKeys } from "./saml-condition-keys.ts";
 import type { SamlKeys } from "./saml-condition-keys.ts";
-import { parseSamlProviderArn, samlProviderArn } from "./saml-provider.ts";
 import { readSamlResponse } from "./saml-response.ts";
 import type { ReadSamlResponse, SamlResponseProblem } from "./saml-response.ts";
 import type { SessionMarks } from "./session-tags.ts";
@@ -71,10 +71,10 @@ const awsEndpoint = /^https:\/\/(?:[a-z0-9-]{1,32}\.)?signin\.aws\.amazon\.com\/
  * may come again while it is less than five minutes old, as at AWS: by one of them, tools take one role after the other.
  */
 export async function readSamlIdentity(core: IdentityCore, request: SamlRequest): Promise<ReadSamlIdentity> {
-  const key = parseSamlProviderArn(request.providerArn);
+  const key = parseProviderArn("saml", request.providerArn);
   // A role is taken by a provider of its own account.
   const isOfRole = key !== undefined && parseIdentityArn(request.roleArn)?.accountId === key.accountId;
-  const provider = isOfRole ? await findSamlProvider(core.metadata, key) : undefined;
+  const provider = isOfRole ? await findIdentityProvider(core.metadata, key) : undefined;
   if (provider === undefined) return refused({ kind: "no-provider" });
   const { validUntil } = provider.settings;
   const now = core.clock.now();
@@ -89,7 +89,7 @@ export async function readSamlIdentity(core: IdentityCore, request: SamlRequest)
 
 /** The assertion, when it is by this provider and for this server and time. */
 function readMeantAssertion(
-  { settings }: SamlProvider,
+  { settings }: IdentityProvider<"saml">,
   request: SamlRequest,
   now: number,
 ): ReadSamlAssertion | Extract<ReadSamlResponse, { readonly ok: false }> {
@@ -106,7 +106,7 @@ function readMeantAssertion(
 }
 
 function identityOf(
-  provider: SamlProvider,
+  provider: IdentityProvider<"saml">,
   assertion: SamlAssertion,
   { claims, now }: { readonly claims: SamlClaims; readonly now: number },
 ): SamlIdentity {
@@ -114,7 +114,7 @@ function identityOf(
   const nameQualifier = nameQualifierOf(issuer, provider);
   const untilEnd = sessionEndsAt === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor((sessionEndsAt - now) / 1000));
   return {
-    providerArn: samlProviderArn(provider.accountId, provider.name),
+    providerArn: providerArn(provider),
     issuer,
     subject,
     subjectType,

@@ -1,16 +1,12 @@
-/** Identity providers: whose tokens an account takes as proof of who somebody is. */
+/** Identity providers: whose tokens and signed assertions an account takes as proof of who somebody is. */
 import { readJson } from "#std/json.ts";
-import type { Selectable } from "kysely";
+import type { Kysely, Selectable } from "kysely";
 import { moveIdentityEpoch } from "./identity-epoch.ts";
 import type { Database } from "./database.ts";
 import type { IdentityProviderTable } from "./schema-identity.ts";
+import type { Schema } from "./schema.ts";
 
-/** Names a provider; `name` is the last part of its ARN, for OpenID Connect the issuer without its scheme. */
-export interface IdentityProviderKey {
-  readonly accountId: string;
-  readonly kind: "oidc";
-  readonly name: string;
-}
+type Tags = Readonly<Record<string, string>>;
 
 /** What is set of an OpenID Connect provider. */
 export interface OidcSettings {
@@ -24,31 +20,52 @@ export interface OidcSettings {
   readonly jwks?: Readonly<Record<string, unknown>>;
 }
 
+/** What is set of a SAML provider: the document as it was given, and what was read from it. */
+export interface SamlSettings {
+  /** AWS's unique identifier of the provider. */
+  readonly uuid: string;
+  readonly document: string;
+  readonly entityId: string;
+  /** The certificates that sign, each base64 of its DER. */
+  readonly certificates: readonly string[];
+  /** When the document ends, if it says so; milliseconds since the epoch. */
+  readonly validUntil?: number;
+}
+
+interface SettingsOf {
+  readonly oidc: OidcSettings;
+  readonly saml: SamlSettings;
+}
+
+/** By what protocol a provider proves who somebody is: OpenID Connect or SAML 2.0. */
+export type ProviderKind = keyof SettingsOf;
+
+/** Names a provider; `name` is the last part of its ARN, for OpenID Connect the issuer without its scheme. */
+export interface IdentityProviderKey<Kind extends ProviderKind = ProviderKind> {
+  readonly accountId: string;
+  readonly kind: Kind;
+  readonly name: string;
+}
+
 /** A provider. The time is milliseconds since the epoch. */
-export interface IdentityProvider extends IdentityProviderKey {
-  readonly providerId: number;
-  readonly settings: OidcSettings;
+export interface IdentityProvider<Kind extends ProviderKind> extends IdentityProviderKey<Kind> {
+  readonly settings: SettingsOf[Kind];
   readonly tags: Readonly<Record<string, string>>;
   readonly createdAt: number;
 }
 
 /** What making a provider answers. */
-export type NewProviderOutcome =
-  | { readonly outcome: "created"; readonly provider: IdentityProvider }
+export type NewProviderOutcome<Kind extends ProviderKind> =
+  | { readonly outcome: "created"; readonly provider: IdentityProvider<Kind> }
   | { readonly outcome: "exists" }
   | { readonly outcome: "limit" };
 
 /** Makes a provider; `limit` is how many of its kind the account may have. */
-export async function putIdentityProvider(
+export async function putIdentityProvider<Kind extends ProviderKind>(
   db: Database,
-  input: IdentityProviderKey & {
-    readonly settings: OidcSettings;
-    readonly tags: Readonly<Record<string, string>>;
-    readonly now: number;
-    readonly limit: number;
-  },
-): Promise<NewProviderOutcome> {
-  return db.transaction(async (tx): Promise<NewProviderOutcome> => {
+  input: Omit<IdentityProvider<Kind>, "createdAt"> & { readonly now: number; readonly limit: number },
+): Promise<NewProviderOutcome<Kind>> {
+  return db.transaction(async (tx): Promise<NewProviderOutcome<Kind>> => {
     await moveIdentityEpoch(tx);
     const names = await tx
       .selectFrom("identity_provider")
@@ -75,14 +92,11 @@ export async function putIdentityProvider(
 }
 
 /** The provider of that name, or undefined. */
-export async function findIdentityProvider(db: Database, key: IdentityProviderKey): Promise<IdentityProvider | undefined> {
-  const row = await db.read
-    .selectFrom("identity_provider")
-    .selectAll()
-    .where("account_id", "=", key.accountId)
-    .where("kind", "=", key.kind)
-    .where("name", "=", key.name)
-    .executeTakeFirst();
+export async function findIdentityProvider<Kind extends ProviderKind>(
+  db: Database,
+  key: IdentityProviderKey<Kind>,
+): Promise<IdentityProvider<Kind> | undefined> {
+  const row = await rowOf(db.read, key);
   return row === undefined ? undefined : providerOf(row);
 }
 
@@ -98,51 +112,45 @@ export async function listIdentityProviders(db: Database, key: Omit<IdentityProv
   return rows.map(({ name }) => name);
 }
 
-/** A change of one setting; adding what is there and removing what is not changes nothing. */
-export type ProviderChange =
-  | { readonly addClientId: string; readonly maxClientIds: number }
-  | { readonly removeClientId: string }
-  | { readonly thumbprints: readonly string[] }
-  /** Keys of its own; undefined: those that the issuer publishes. */
-  | { readonly jwks: OidcSettings["jwks"] | undefined };
-
-/** Changes a provider; `limit`: it has as many client ids as it may have. */
-export async function updateIdentityProvider(
+/** Changes a provider's settings; `change` answers undefined to leave them as they are and have `refused` answered. */
+export async function changeProviderSettings<Kind extends ProviderKind>(
   db: Database,
-  key: IdentityProviderKey,
-  change: ProviderChange,
-): Promise<"updated" | "not-found" | "limit"> {
-  return db.transaction(async (tx) => {
-    await moveIdentityEpoch(tx);
-    const row = await tx
-      .selectFrom("identity_provider")
-      .selectAll()
-      .where("account_id", "=", key.accountId)
-      .where("kind", "=", key.kind)
-      .where("name", "=", key.name)
-      .executeTakeFirst();
-    if (row === undefined) return "not-found";
-    const settings = changed(providerOf(row).settings, change);
-    if (settings === undefined) return "limit";
-    await tx
-      .updateTable("identity_provider")
-      .set({ settings: JSON.stringify(settings) })
-      .where("provider_id", "=", row.provider_id)
-      .execute();
-    return "updated";
+  key: IdentityProviderKey<Kind>,
+  change: (former: SettingsOf[Kind]) => SettingsOf[Kind] | undefined,
+): Promise<"changed" | "not-found" | "refused"> {
+  return changeProvider(db, key, (provider) => {
+    const settings = change(provider.settings);
+    return settings === undefined ? undefined : { settings: JSON.stringify(settings) };
   });
 }
 
-function changed(settings: OidcSettings, change: ProviderChange): OidcSettings | undefined {
-  const { clientIds } = settings;
-  if ("jwks" in change) {
-    const { jwks: _former, ...others } = settings;
-    return change.jwks === undefined ? others : { ...others, jwks: change.jwks };
-  }
-  if ("thumbprints" in change) return { ...settings, thumbprints: change.thumbprints };
-  if ("removeClientId" in change) return { ...settings, clientIds: clientIds.filter((clientId) => clientId !== change.removeClientId) };
-  if (clientIds.includes(change.addClientId)) return settings;
-  return clientIds.length < change.maxClientIds ? { ...settings, clientIds: [...clientIds, change.addClientId] } : undefined;
+/** Changes a provider's tags; `change` answers undefined to leave them as they are and have `refused` answered. */
+export async function changeProviderTags(
+  db: Database,
+  key: IdentityProviderKey,
+  change: (former: Tags) => Tags | undefined,
+): Promise<"changed" | "not-found" | "refused"> {
+  return changeProvider(db, key, (provider) => {
+    const tags = change(provider.tags);
+    return tags === undefined ? undefined : { tags: JSON.stringify(tags) };
+  });
+}
+
+/** Every change of identities moves the epoch's row first, so no two of them run at once. */
+async function changeProvider<Kind extends ProviderKind>(
+  db: Database,
+  key: IdentityProviderKey<Kind>,
+  change: (former: IdentityProvider<Kind>) => { readonly settings?: string; readonly tags?: string } | undefined,
+): Promise<"changed" | "not-found" | "refused"> {
+  return db.transaction(async (tx) => {
+    await moveIdentityEpoch(tx);
+    const row = await rowOf(tx, key);
+    if (row === undefined) return "not-found";
+    const columns = change(providerOf(row));
+    if (columns === undefined) return "refused";
+    await tx.updateTable("identity_provider").set(columns).where("provider_id", "=", row.provider_id).execute();
+    return "changed";
+  });
 }
 
 /** Removes a provider. False when there is none of that name. */
@@ -160,14 +168,24 @@ export async function deleteIdentityProvider(db: Database, key: IdentityProvider
   });
 }
 
-function providerOf(row: Selectable<IdentityProviderTable>): IdentityProvider {
+async function rowOf(db: Kysely<Schema>, key: IdentityProviderKey): Promise<Selectable<IdentityProviderTable> | undefined> {
+  return db
+    .selectFrom("identity_provider")
+    .selectAll()
+    .where("account_id", "=", key.accountId)
+    .where("kind", "=", key.kind)
+    .where("name", "=", key.name)
+    .executeTakeFirst();
+}
+
+/** The caller knows the kind: it asked for it. */
+function providerOf<Kind extends ProviderKind>(row: Selectable<IdentityProviderTable>): IdentityProvider<Kind> {
   return {
-    providerId: row.provider_id,
     accountId: row.account_id,
-    kind: "oidc",
+    kind: row.kind as Kind,
     name: row.name,
-    settings: readJson(row.settings) as OidcSettings,
-    tags: readJson(row.tags) as Record<string, string>,
+    settings: readJson(row.settings) as SettingsOf[Kind],
+    tags: readJson(row.tags) as Tags,
     createdAt: row.created_at,
   };
 }

@@ -5,11 +5,11 @@ import type { Database } from "./database.ts";
 import { findIdentity } from "./identities.ts";
 import { listIdentityTags } from "./identity-tags.ts";
 import {
+  changeProviderSettings,
   deleteIdentityProvider,
   findIdentityProvider,
   listIdentityProviders,
   putIdentityProvider,
-  updateIdentityProvider,
 } from "./identity-providers.ts";
 import { deleteProviderTags, putProviderTags } from "./identity-provider-tags.ts";
 import { deleteInlinePolicy, putInlinePolicy } from "./inline-policies.ts";
@@ -268,7 +268,7 @@ function providerTests(opened: OpenedDatabase): void {
     assert.equal(await add(["a"], { ...key, accountId: unique("account") }), "not-found");
   });
 
-  test("an identity provider is found as it was stored, and its settings change one by one", async () => {
+  test("an identity provider is found as it was stored, and its settings change by what they were", async () => {
     const db = opened();
     const accountId = await makeAccount(db);
     const key = { accountId, kind: "oidc" as const, name: "issuer.example/id" };
@@ -283,21 +283,20 @@ function providerTests(opened: OpenedDatabase): void {
     assert.equal((await putIdentityProvider(db, input)).outcome, "exists");
     assert.equal((await putIdentityProvider(db, { ...input, name: "other" })).outcome, "limit");
 
-    const clientsAfter = async (change: Parameters<typeof updateIdentityProvider>[2]) => {
-      const outcome = await updateIdentityProvider(db, key, change);
-      return [outcome, (await findIdentityProvider(db, key))?.settings.clientIds];
-    };
-    assert.deepEqual(await clientsAfter({ addClientId: "b", maxClientIds: 2 }), ["updated", ["a", "b"]]);
-    assert.deepEqual(await clientsAfter({ addClientId: "b", maxClientIds: 2 }), ["updated", ["a", "b"]]);
-    assert.deepEqual(await clientsAfter({ addClientId: "c", maxClientIds: 2 }), ["limit", ["a", "b"]]);
-    assert.deepEqual(await clientsAfter({ removeClientId: "x" }), ["updated", ["a", "b"]]);
-    assert.deepEqual(await clientsAfter({ removeClientId: "a" }), ["updated", ["b"]]);
-    assert.equal(await updateIdentityProvider(db, key, { thumbprints: ["u", "v"] }), "updated");
-    assert.deepEqual((await findIdentityProvider(db, key))?.settings, { ...settings, clientIds: ["b"], thumbprints: ["u", "v"] });
+    const others = { ...settings, clientIds: ["b"], thumbprints: ["u", "v"] };
+    assert.equal(await changeProviderSettings(db, key, () => undefined), "refused");
+    assert.deepEqual((await findIdentityProvider(db, key))?.settings, settings);
+    assert.equal(await changeProviderSettings(db, key, (former) => ({ ...former, clientIds: ["b"], thumbprints: ["u", "v"] })), "changed");
+    assert.deepEqual((await findIdentityProvider(db, key))?.settings, others);
+    const saml = { uuid: "u", document: "<x/>", entityId: "e", certificates: ["c"] };
+    const ofOtherKind = { ...key, kind: "saml" as const };
+    assert.equal((await putIdentityProvider(db, { ...input, ...ofOtherKind, settings: saml })).outcome, "created");
+    assert.deepEqual((await findIdentityProvider(db, ofOtherKind))?.settings, saml);
+    assert.equal(await deleteIdentityProvider(db, ofOtherKind), true);
     assert.deepEqual(await listIdentityProviders(db, key), [key.name]);
     assert.equal(await deleteIdentityProvider(db, key), true);
     assert.equal(await deleteIdentityProvider(db, key), false);
-    assert.equal(await updateIdentityProvider(db, key, { thumbprints: [] }), "not-found");
+    assert.equal(await changeProviderSettings(db, key, (former) => former), "not-found");
     assert.equal(await findIdentityProvider(db, key), undefined);
   });
 }

@@ -4,12 +4,11 @@ import {
   deleteOidcProvider,
   getOidcProvider,
   listOidcProviders,
-  oidcProviderArn,
   parseIssuer,
   removeClientId,
   updateThumbprints,
 } from "#identity/oidc-provider.ts";
-import { findOidcProviderTags, listOidcProviderTags, tagOidcProvider, untagOidcProvider } from "#identity/oidc-provider-tag.ts";
+import { findProviderTags, listProviderTags, providerArn, tagProvider, untagProvider } from "#identity/provider.ts";
 import type { ApiCall } from "../call.ts";
 import { requestTagKeys } from "../ecr/tagging.ts";
 import { ApiFault } from "../fault.ts";
@@ -25,7 +24,7 @@ interface ProviderInput {
 const onProvider = {
   resource: (_call: ApiCall, input: ProviderInput): string => input.OpenIDConnectProviderArn,
   conditionKeys: async (call: ApiCall, input: ProviderInput) =>
-    resourceTagKeys(await findOidcProviderTags(identityContext(call), input.OpenIDConnectProviderArn)),
+    resourceTagKeys(await findProviderTags(identityContext(call), "oidc", input.OpenIDConnectProviderArn)),
 };
 
 /** OpenID Connect providers. */
@@ -43,7 +42,7 @@ export const oidcProviderOperations: IamRows<
 > = {
   CreateOpenIDConnectProvider: {
     action: "iam:CreateOpenIDConnectProvider",
-    resource: (call, input) => oidcProviderArn(call.principal.accountId, issuerOf(input.Url)),
+    resource: (call, input) => providerArn({ accountId: call.principal.accountId, kind: "oidc", name: issuerOf(input.Url) }),
     alsoNeeds: (input) => (input.Tags === undefined || input.Tags.length === 0 ? [] : ["iam:TagOpenIDConnectProvider"]),
     conditionKeys: (_call, input) => requestTagKeys(input.Tags),
     check: (input) => void issuerOf(input.Url),
@@ -75,7 +74,7 @@ export const oidcProviderOperations: IamRows<
 
   ListOpenIDConnectProviders: {
     action: "iam:ListOpenIDConnectProviders",
-    resource: (call) => oidcProviderArn(call.principal.accountId, "*"),
+    resource: (call) => providerArn({ accountId: call.principal.accountId, kind: "oidc", name: "*" }),
     handle: async (call) => {
       const arns = await listOidcProviders(identityContext(call));
       return { OpenIDConnectProviderList: arns.map((Arn) => ({ Arn })) };
@@ -123,7 +122,7 @@ export const oidcProviderOperations: IamRows<
     resource: onProvider.resource,
     conditionKeys: async (call, input) => ({ ...(await onProvider.conditionKeys(call, input)), ...requestTagKeys(input.Tags) }),
     handle: async (call, input) => {
-      await tagOidcProvider(identityContext(call), input.OpenIDConnectProviderArn, identityTags(input.Tags));
+      await tagProvider(identityContext(call), "oidc", input.OpenIDConnectProviderArn, identityTags(input.Tags));
       return {};
     },
   },
@@ -133,7 +132,7 @@ export const oidcProviderOperations: IamRows<
     resource: onProvider.resource,
     conditionKeys: async (call, input) => ({ ...(await onProvider.conditionKeys(call, input)), "aws:TagKeys": input.TagKeys }),
     handle: async (call, input) => {
-      await untagOidcProvider(identityContext(call), input.OpenIDConnectProviderArn, input.TagKeys);
+      await untagProvider(identityContext(call), "oidc", input.OpenIDConnectProviderArn, input.TagKeys);
       return {};
     },
   },
@@ -144,7 +143,7 @@ export const oidcProviderOperations: IamRows<
     handle: async (call, input) => {
       const listing = ["ListOpenIDConnectProviderTags", input.OpenIDConnectProviderArn];
       const page = openIamPage(call, listing, input);
-      const { tags, next } = await listOidcProviderTags(identityContext(call), input.OpenIDConnectProviderArn, page);
+      const { tags, next } = await listProviderTags(identityContext(call), "oidc", input.OpenIDConnectProviderArn, page);
       return { Tags: tagShapes(tags), ...closeIamPage(call, listing, next) };
     },
   },

@@ -1,15 +1,5 @@
-import {
-  createSamlProvider,
-  deleteSamlProvider,
-  findSamlProviderTags,
-  getSamlProvider,
-  listSamlProviders,
-  listSamlProviderTags,
-  samlProviderArn,
-  tagSamlProvider,
-  untagSamlProvider,
-  updateSamlProvider,
-} from "#identity/saml-provider.ts";
+import { createSamlProvider, deleteSamlProvider, getSamlProvider, listSamlProviders, updateSamlProvider } from "#identity/saml-provider.ts";
+import { findProviderTags, listProviderTags, providerArn, tagProvider, untagProvider } from "#identity/provider.ts";
 import type { ApiCall } from "../call.ts";
 import { requestTagKeys } from "../ecr/tagging.ts";
 import { ApiFault } from "../fault.ts";
@@ -30,7 +20,7 @@ interface EncryptionInput {
 const onProvider = {
   resource: (_call: ApiCall, input: ProviderInput): string => input.SAMLProviderArn,
   conditionKeys: async (call: ApiCall, input: ProviderInput) =>
-    resourceTagKeys(await findSamlProviderTags(identityContext(call), input.SAMLProviderArn)),
+    resourceTagKeys(await findProviderTags(identityContext(call), "saml", input.SAMLProviderArn)),
 };
 
 const providerOperations: IamRows<
@@ -38,7 +28,7 @@ const providerOperations: IamRows<
 > = {
   CreateSAMLProvider: {
     action: "iam:CreateSAMLProvider",
-    resource: (call, input) => samlProviderArn(call.principal.accountId, input.Name),
+    resource: (call, input) => providerArn({ accountId: call.principal.accountId, kind: "saml", name: input.Name }),
     alsoNeeds: (input) => ((input.Tags ?? []).length > 0 ? ["iam:TagSAMLProvider"] : []),
     conditionKeys: (_call, input) => requestTagKeys(input.Tags),
     check: checkEncryption,
@@ -69,7 +59,7 @@ const providerOperations: IamRows<
 
   ListSAMLProviders: {
     action: "iam:ListSAMLProviders",
-    resource: (call) => samlProviderArn(call.principal.accountId, "*"),
+    resource: (call) => providerArn({ accountId: call.principal.accountId, kind: "saml", name: "*" }),
     handle: async (call) => {
       const providers = await listSamlProviders(identityContext(call));
       return {
@@ -113,7 +103,7 @@ const tagOperations: IamRows<"TagSAMLProvider" | "UntagSAMLProvider" | "ListSAML
     resource: onProvider.resource,
     conditionKeys: async (call, input) => ({ ...(await onProvider.conditionKeys(call, input)), ...requestTagKeys(input.Tags) }),
     handle: async (call, input) => {
-      await tagSamlProvider(identityContext(call), input.SAMLProviderArn, identityTags(input.Tags));
+      await tagProvider(identityContext(call), "saml", input.SAMLProviderArn, identityTags(input.Tags));
       return {};
     },
   },
@@ -123,7 +113,7 @@ const tagOperations: IamRows<"TagSAMLProvider" | "UntagSAMLProvider" | "ListSAML
     resource: onProvider.resource,
     conditionKeys: async (call, input) => ({ ...(await onProvider.conditionKeys(call, input)), "aws:TagKeys": input.TagKeys }),
     handle: async (call, input) => {
-      await untagSamlProvider(identityContext(call), input.SAMLProviderArn, input.TagKeys);
+      await untagProvider(identityContext(call), "saml", input.SAMLProviderArn, input.TagKeys);
       return {};
     },
   },
@@ -134,7 +124,7 @@ const tagOperations: IamRows<"TagSAMLProvider" | "UntagSAMLProvider" | "ListSAML
     handle: async (call, input) => {
       const listing = ["ListSAMLProviderTags", input.SAMLProviderArn];
       const page = openIamPage(call, listing, input);
-      const { tags, next } = await listSamlProviderTags(identityContext(call), input.SAMLProviderArn, page);
+      const { tags, next } = await listProviderTags(identityContext(call), "saml", input.SAMLProviderArn, page);
       return { Tags: tagShapes(tags), ...closeIamPage(call, listing, next) };
     },
   },
