@@ -3,6 +3,7 @@ import { once } from "node:events";
 import type { Socket } from "node:net";
 import { connect } from "node:net";
 import { after, before, test } from "node:test";
+import { until } from "#std/testing/until.ts";
 import { startRegistryServer } from "../../test/registry-server.ts";
 import type { Answer, RegistryServer } from "../../test/registry-server.ts";
 import type { CallOptions } from "../../test/signed-call.ts";
@@ -204,7 +205,7 @@ test("a client that goes away in the middle of its body leaves nothing behind", 
     socket.write(`{"nextToken":"${"x".repeat(1000)}`);
     await new Promise((resolve) => setTimeout(resolve, 30));
     socket.destroy();
-    while (server.notes.length === before) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until(() => server.notes.length > before);
     assert.equal(server.notes.at(-1)?.route, `ecr.${operation}`);
   }
   assert.equal((await callEcr(server, "DescribeRegistry", {})).status, 200);

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { until } from "#std/testing/until.ts";
 import { claimEventCursor } from "#metadata/event-cursors.ts";
 import { listRefusedEvents } from "#metadata/event-refusals.ts";
 import { openDatabase } from "#metadata/database.ts";
 import { silentLog } from "#std/log.ts";
 import { postgresMissing, startPostgres } from "../../test/postgres.ts";
 import type { EcrEvent } from "./event.ts";
-import { named, pause, recordingTarget, tagsOf, until, withEventsBench } from "./testing/events-bench.ts";
+import { named, pause, recordingTarget, tagsOf, withEventsBench } from "./testing/events-bench.ts";
 import type { SendOutcome } from "./target.ts";
 
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, index) => `t${index}`);

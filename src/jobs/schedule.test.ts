@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { until } from "#std/testing/until.ts";
 import { listDeadJobs } from "#metadata/jobs.ts";
 import { scheduleRecurring } from "./schedule.ts";
-import { countJobs, pause, until, withBench } from "./testing/worker-bench.ts";
+import { countJobs, pause, withBench } from "./testing/worker-bench.ts";
 
 test("a recurring job has one waiting row however often it is scheduled, and comes back after each run", () =>
   withBench(async ({ metadata, core, clock, work }) => {

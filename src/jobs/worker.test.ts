@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { until } from "#std/testing/until.ts";
 import { claimJob, enqueueJob, finishJob, listDeadJobs } from "#metadata/jobs.ts";
 import type { Database } from "#metadata/database.ts";
 import type { RenewLease } from "./lease.ts";
 import type { JobHandler, JobRun } from "./table.ts";
-import { countJobs, pause, start, until, withBench } from "./testing/worker-bench.ts";
+import { countJobs, pause, start, withBench } from "./testing/worker-bench.ts";
 
 const aborted = (signal: AbortSignal): Promise<never> =>
   new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true }));

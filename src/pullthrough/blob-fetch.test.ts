@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import { after, before, test } from "node:test";
 import { createRepository } from "#registry/repository.ts";
 import type { RepositoryName } from "#oci/repository-name.ts";
+import { until } from "#std/testing/until.ts";
 import { makeBlob } from "../../test/fixtures/oci-content.ts";
 import { startRegistryServer } from "../../test/registry-server.ts";
 import type { RegistryServer } from "../../test/registry-server.ts";
@@ -41,7 +42,7 @@ test("an upstream that lets all fetches of an account wait holds up no other acc
   assert.equal(waiting.length, 16, "the account itself has its limit");
   const ended = Promise.allSettled(stuck.map(({ stored }) => stored));
   for (let at = 0; at < stuck.length; at += 1) {
-    while (waiting[at] === undefined) await new Promise((resolve) => setImmediate(resolve));
+    await until(() => waiting[at] !== undefined, { everyMs: 0 });
     waiting[at]?.({ outcome: "not-found", problem: "after all" });
   }
   assert.ok((await ended).every(({ status }) => status === "rejected"));

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startUpstreamDouble } from "#pullthrough/testing/upstream-double.ts";
+import { until } from "#std/testing/until.ts";
 import { makeImage, makeIndex } from "../../test/fixtures/oci-content.ts";
 import { startInProcess } from "./testing/in-process.ts";
 
@@ -17,7 +18,7 @@ test("an upstream that never answers holds up no other work", async () => {
     upstream.misbehave(({ url = "" }) => children.test(url));
     for (const at of indexes.keys())
       await running.call("BatchGetImage", { repositoryName: "slow/app", imageIds: [{ imageTag: `v${at}` }] });
-    while (upstream.count("GET", children) < 2) await sleep(20);
+    await until(() => upstream.count("GET", children) >= 2);
     const rule = {
       rulePriority: 1,
       selection: { tagStatus: "any", countType: "imageCountMoreThan", countNumber: 1 },

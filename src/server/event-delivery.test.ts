@@ -7,22 +7,15 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { BatchDeleteImageCommand, CreateRepositoryCommand } from "@aws-sdk/client-ecr";
 import type { EcrEvent } from "#events/event.ts";
+import { until } from "#std/testing/until.ts";
 import { createEcrClient, registryPassword } from "../../test/aws-client.ts";
 import { mustRun } from "../../test/clients/tool.ts";
 import { createOciClient } from "../../test/oci-client.ts";
 import { startServerProcess } from "../../test/server-process.ts";
 
 const main = new URL("../cli/main.ts", import.meta.url).pathname;
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let waited = 0; !(await condition()); waited += 20) {
-    assert.ok(waited < 15_000, "it did not happen in time");
-    await sleep(20);
-  }
-}
 
 function linesOf(text: string): EcrEvent[] {
   return text.split("\n").flatMap((line) => (line === "" ? [] : [JSON.parse(line) as EcrEvent]));

@@ -5,6 +5,7 @@ import { afterEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { silentLog } from "#std/log.ts";
 import { systemRandom } from "#std/random.ts";
+import { until } from "#std/testing/until.ts";
 import { openListener } from "./listener.ts";
 import type { Listener, RequestListener } from "./listener.ts";
 import { askAt, settingsFor } from "./testing/in-process.ts";
@@ -101,7 +102,7 @@ test("closing does not wait for connections that ask nothing", async () => {
   const fresh = dial(listener.port);
   const idle = dial(listener.port, get);
   const slow = dial(listener.port, "GET / HTTP/1.1\r\nHo");
-  while (!idle.received().endsWith("ok")) await sleep(5);
+  await until(() => idle.received().endsWith("ok"));
   const startedAt = performance.now();
   await listener.close(10_000);
   assert.ok(performance.now() - startedAt < 1_000);

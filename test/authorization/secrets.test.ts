@@ -4,10 +4,10 @@ import { createHash, randomBytes } from "node:crypto";
 import { globSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { presign, signRequest } from "#aws/sigv4-signer.ts";
 import { startUpstreamDouble } from "#pullthrough/testing/upstream-double.ts";
 import type { UpstreamDouble } from "#pullthrough/testing/upstream-double.ts";
+import { until } from "#std/testing/until.ts";
 import { makeFolder, rootKey, startInProcess } from "../../src/server/testing/in-process.ts";
 import type { Answer, InProcessServer } from "../../src/server/testing/in-process.ts";
 
@@ -37,7 +37,7 @@ before(async () => {
   await askOthers();
   // The one after which the audit log is complete.
   await json("AmazonEC2ContainerRegistry_V20150921", "DescribeRegistry", {});
-  while (!audited().includes('"DescribeRegistry"')) await sleep(20);
+  await until(() => audited().includes('"DescribeRegistry"'), { everyMs: 50 });
 });
 after(async () => {
   await running.close();
@@ -150,13 +150,13 @@ async function askOthers(): Promise<void> {
   await expectOk(json(ecr, "PutReplicationConfiguration", { replicationConfiguration: { rules } }));
   const index = { schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [] };
   await expectOk(json(ecr, "PutImage", { repositoryName: "app", imageManifest: JSON.stringify(index), imageTag: "v1" }));
-  while (other.count("POST", /^POST \/$/) === 0 || other.count("POST", /hook$/) === 0) await sleep(20);
+  await until(() => other.count("POST", /^POST \/$/) > 0 && other.count("POST", /hook$/) > 0, { otherwise: () => running.logText() });
   await expectOk(json(ecr, "DescribeImageReplicationStatus", { repositoryName: "app", imageId: { imageTag: "v1" } }));
   assert.ok(
     other.shown.some((header) => header?.startsWith("Basic ") === true),
     "the password was used",
   );
-  while (!/hook/.test(running.logText()) || !/replicat/.test(running.logText())) await sleep(20);
+  await until(() => /hook/.test(running.logText()) && /replicat/.test(running.logText()), { otherwise: () => running.logText() });
 }
 
 /** Every operation that makes, takes or shows a secret, and every way to use one. */

@@ -1,11 +1,11 @@
 /** Upload sessions and mounts in the hands of those they do not belong to, and of many at once. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { createUploadSession, deleteUploadSession } from "#metadata/upload-sessions.ts";
 import { digestOf } from "#oci/digest.ts";
 import { parseRepositoryName } from "#oci/repository-name.ts";
 import { createRepository } from "#registry/repository.ts";
+import { until } from "#std/testing/until.ts";
 import { makeBlob } from "../fixtures/oci-content.ts";
 import type { Answer, RequestOptions } from "../registry-server.ts";
 import { callEcr } from "../signed-call.ts";
@@ -216,7 +216,7 @@ describe("many at once on one session", () => {
       await line.say(head(method, path + query, headers), "34");
       const segments = async (): Promise<number> =>
         ((await ground.facts())["files"] ?? []).filter((file) => file.includes(uploadId)).length;
-      while ((await segments()) < 2) await sleep(5);
+      await until(async () => (await segments()) >= 2);
       assert.equal((await ground.server.request("DELETE", path)).status, 204);
       await line.say("5");
       await line.until(/BLOB_UPLOAD_UNKNOWN/);

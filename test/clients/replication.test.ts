@@ -13,6 +13,7 @@ import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CreateRepositoryCommand, DescribeImageReplicationStatusCommand, PutReplicationConfigurationCommand } from "@aws-sdk/client-ecr";
 import type { ECRClient } from "@aws-sdk/client-ecr";
+import { until } from "#std/testing/until.ts";
 import { createEcrClient, registryPassword } from "../aws-client.ts";
 import { createOciClient } from "../oci-client.ts";
 import type { OciClient } from "../oci-client.ts";
@@ -143,12 +144,9 @@ async function statusOf(site: Site, tag: string): Promise<string> {
   return (answer.replicationStatuses ?? []).map(({ status, failureCode = "" }) => `${status}${failureCode}`).join(",");
 }
 
-async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 60_000;
-  while (!(await holds())) {
-    assert.ok(performance.now() < deadline, `${what}\neast:\n${east.server.output()}\nwest:\n${west.server.output()}`);
-    await sleep(50);
-  }
+async function untilIt(otherwise: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const told = () => `${otherwise}\neast:\n${east.server.output()}\nwest:\n${west.server.output()}`;
+  await until(holds, { withinMs: 60_000, everyMs: 50, otherwise: told });
 }
 
 /** A layer of its own in every push. */
@@ -158,11 +156,11 @@ test("a link that breaks in the middle of a blob costs no more than the piece th
   const before = toWest.sentBytes();
   toWest.cutAfter(24 * mebibyte);
   const { digest } = await east.oci.pushImage("web", "v1", [layer(40 * mebibyte)]);
-  await until("the link was never cut", () => toWest.isDown());
+  await untilIt("the link was never cut", () => toWest.isDown());
   assert.equal(await statusOf(east, "v1"), "IN_PROGRESS");
   await sleep(500);
   toWest.restore();
-  await until("v1 does not arrive", async () => (await statusOf(east, "v1")) === "COMPLETE");
+  await untilIt("v1 does not arrive", async () => (await statusOf(east, "v1")) === "COMPLETE");
   assert.equal((await west.oci.verifyImage("web", "v1")).digest, digest);
   const sent = (toWest.sentBytes() - before) / mebibyte;
   // 24 before the cut, of which 16 counted, and 24 after it; all over again it would be 64.
@@ -173,12 +171,12 @@ test("a restart in the middle of a blob costs no more either", async () => {
   const before = toWest.sentBytes();
   toWest.cutAfter(24 * mebibyte);
   const { digest } = await east.oci.pushImage("web", "v2", [layer(40 * mebibyte)]);
-  await until("the link was never cut", () => toWest.isDown());
+  await untilIt("the link was never cut", () => toWest.isDown());
   east.ecr.destroy();
   await east.server.kill("SIGTERM");
   toWest.restore();
   east = await startSite("us-east-1", { region: "eu-west-1", port: toWest.port }, eastPort);
-  await until("v2 does not arrive", async () => (await statusOf(east, "v2")) === "COMPLETE");
+  await untilIt("v2 does not arrive", async () => (await statusOf(east, "v2")) === "COMPLETE");
   assert.equal((await west.oci.verifyImage("web", "v2")).digest, digest);
   const sent = (toWest.sentBytes() - before) / mebibyte;
   assert.ok(sent > 40 && sent < 52, `${sent} MiB were sent for 40`);
@@ -187,7 +185,7 @@ test("a restart in the middle of a blob costs no more either", async () => {
 test("copies are not sent back, and a push on the other side comes over", async () => {
   assert.deepEqual([await statusOf(west, "v1"), await statusOf(west, "v2")], ["", ""]);
   const { digest } = await west.oci.pushImage("web", "v1", [layer(10_000)]);
-  await until("v1 does not come back", async () => (await statusOf(west, "v1")) === "COMPLETE");
+  await untilIt("v1 does not come back", async () => (await statusOf(west, "v1")) === "COMPLETE");
   assert.equal((await east.oci.verifyImage("web", "v1")).digest, digest);
   assert.equal(await statusOf(east, "v1"), "");
   const metrics = await (await fetch(`${east.server.url}/metrics`)).text();

@@ -1,5 +1,4 @@
 /** What the tests of delivery stand on: a real database with pushes in it, a clock that the test moves, and targets that do what they are told. */
-import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -113,15 +112,6 @@ export async function withEventsBench(run: (bench: EventsBench) => Promise<void>
     if (given === undefined) await metadata.close();
     rmSync(folder, { recursive: true });
   }
-}
-
-/** Waits until the condition holds; fails after some seconds. */
-export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let turn = 0; turn < 2_000; turn += 1) {
-    if (await condition()) return;
-    await pause(2);
-  }
-  assert.fail("it did not happen in time");
 }
 
 /** Lets real time pass. */

@@ -1,5 +1,4 @@
 /** What the tests of workers and schedules stand on: a real database, a clock that the test moves, and workers that end with the test. */
-import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -56,15 +55,6 @@ export async function withBench(run: (bench: Bench) => Promise<void>): Promise<v
     await metadata.close();
     rmSync(folder, { recursive: true });
   }
-}
-
-/** Waits until the condition holds; fails after some seconds. */
-export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let turn = 0; turn < 1000; turn += 1) {
-    if (await condition()) return;
-    await pause(2);
-  }
-  assert.fail("it did not happen in time");
 }
 
 /** Lets real time pass. */
