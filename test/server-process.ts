@@ -59,6 +59,8 @@ const firstPort = 10_000;
 const portsPerProcess = 22;
 const portGroups = 1_000;
 let portsAsked = 0;
+/** A busy machine may need long. */
+const startTimeoutMs = 60_000;
 
 function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -68,10 +70,21 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-/** Starts the server and waits until it is ready. Rejects with its output when it does not become ready in time. */
+/** Starts the server and waits until it is ready. Rejects with its output when it ends, or does not become ready in time. */
 export async function startServerProcess(options: ServerOptions = {}): Promise<ServerProcess> {
+  if (options.port !== undefined) return startAt(options.port, options);
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await startAt(await freePort(), options);
+    } catch (error) {
+      // Somebody took the port between the look at it and the server's start.
+      if (attempt === 5 || !/something else listens there already/.test(String(error))) throw error;
+    }
+  }
+}
+
+async function startAt(port: number, options: ServerOptions): Promise<ServerProcess> {
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), "supercargo-"));
-  const port = options.port ?? (await freePort());
   const command = [
     ...(options.wrapper ?? []),
     process.execPath,
@@ -136,15 +149,17 @@ export async function startServerProcess(options: ServerOptions = {}): Promise<S
   };
 }
 
+/** It has said itself that it listens: another server at that port could be ready too. */
 async function waitUntilReady(url: string, child: ChildProcess, output: () => string): Promise<void> {
-  const deadline = performance.now() + 20_000;
-  while (performance.now() < deadline) {
-    if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${output()}`);
-    const ready = await fetch(`${url}/readyz`).then(
+  const isReady = (): Promise<boolean> =>
+    fetch(`${url}/readyz`, { signal: AbortSignal.timeout(2_000) }).then(
       (answer) => answer.ok,
       () => false,
     );
-    if (ready) return;
+  const deadline = performance.now() + startTimeoutMs;
+  while (performance.now() < deadline) {
+    if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${output()}`);
+    if (output().includes(" is listening on ") && (await isReady())) return;
     await sleep(20);
   }
   child.kill("SIGKILL");

@@ -112,10 +112,15 @@ function readLines(path: string): TestLine[] {
   } catch {
     return [];
   }
-  return text
-    .split("\n")
-    .slice(0, -1)
-    .map((line) => JSON.parse(line) as TestLine);
+  return text.split("\n").slice(0, -1).map(readLine);
+}
+
+function readLine(text: string): TestLine {
+  try {
+    return JSON.parse(text) as TestLine;
+  } catch {
+    return { is: "failed", name: "the file itself", detail: `wrote into its own report: ${text.slice(0, 200)}` };
+  }
 }
 
 function killGroup(pid: number): void {
