@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { startCpuTime } from "#std/testing/cpu-time.ts";
 import { escapeXml } from "#aws/xml.ts";
 import { readCredentials } from "./login-session.ts";
 
@@ -42,7 +43,7 @@ test("an answer that is not exactly one set of keys is none", () => {
 });
 
 test("a long answer without an end does not hold the command up", () => {
-  const started = performance.now();
+  const cpuMs = startCpuTime();
   assert.equal(readCredentials("<Credentials>".repeat(20_000)), undefined);
-  assert.ok(performance.now() - started < 1_000);
+  assert.ok(cpuMs() < 1_000);
 });

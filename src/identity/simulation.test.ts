@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { startCpuTime } from "#std/testing/cpu-time.ts";
 import { IdentityError } from "./errors.ts";
 import { callerOfArn } from "./simulated-principal.ts";
 import { simulate } from "./simulation.ts";
@@ -103,10 +104,10 @@ test("every action is tried on every resource, page by page, and large policies 
     resources: [`${repository}${"a".repeat(1_800)}`],
     actions: Array.from({ length: 1_000 }, (_, index) => `ecr:Action${index}`),
   });
-  const started = performance.now();
+  const cpuMs = startCpuTime();
   const { results, next } = await simulate(large, { after: 0, limit: 1_000 });
   assert.ok(results.length > 0 && results.length === next && results.length < 1_000, `${results.length}`);
-  assert.ok(performance.now() - started < 5_000);
+  assert.ok(cpuMs() < 5_000);
 });
 
 test("questions that make no sense are refused", async () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import { startCpuTime } from "#std/testing/cpu-time.ts";
 import { parseRepositoryName } from "./repository-name.ts";
 
 /** ECR's own pattern, from its service model. */
@@ -27,11 +28,11 @@ test("agrees with the model's pattern on every text", () => {
 });
 
 test("answers at once, however long the text", () => {
-  const start = performance.now();
+  const cpuMs = startCpuTime();
   for (const piece of ["a", "a-", "-", "a/", "a__", "0."]) {
     assert.equal(parseRepositoryName(piece.repeat(100_000)).ok, false);
     assert.equal(parseRepositoryName(`${piece.repeat(100_000)}!`).ok, false);
     parseRepositoryName(`${piece.repeat(256)}!`.slice(-256));
   }
-  assert.ok(performance.now() - start < 100);
+  assert.ok(cpuMs() < 1_000);
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import { startCpuTime } from "#std/testing/cpu-time.ts";
 import { matchesWildcard } from "./wildcard.ts";
 
 test("matches whole texts", () => {
@@ -50,10 +51,10 @@ test("means the same as a regular expression", () => {
 
 test("takes linear time where backtracking explodes", () => {
   const text = "a".repeat(1_000_000);
-  const start = performance.now();
+  const cpuMs = startCpuTime();
   assert.equal(matchesWildcard("*a".repeat(50_000) + "*b", text), false);
   assert.equal(matchesWildcard("*a".repeat(50_000), text), true);
   assert.equal(matchesWildcard(`*${"a".repeat(400_000)}b*`, text), false);
   assert.equal(matchesWildcard(`*${"a".repeat(400_000)}b*`, `${text}b`), true);
-  assert.ok(performance.now() - start < 20_000, `took ${performance.now() - start} ms`);
+  assert.ok(cpuMs() < 20_000, `took ${cpuMs()} ms`);
 });

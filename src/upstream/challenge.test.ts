@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { startCpuTime } from "#std/testing/cpu-time.ts";
 import { mayHoldCredentials, parseChallenge } from "./challenge.ts";
 
 test("challenges are read as RFC 9110 writes them", () => {
@@ -18,10 +19,10 @@ test("challenges are read as RFC 9110 writes them", () => {
     [`Bearer realm="${"x".repeat(5_000)}"`, undefined],
   ];
   for (const [header, expected] of cases) assert.deepEqual(parseChallenge(header), expected, header ?? "none");
-  const started = performance.now();
+  const cpuMs = startCpuTime();
   parseChallenge(`Bearer ${'a="'.repeat(1_300)}`);
   parseChallenge(`Bearer realm=${" ,".repeat(2_000)}`);
-  assert.ok(performance.now() - started < 200);
+  assert.ok(cpuMs() < 1_000);
 });
 
 test("credentials go to the registry's own host and to its known token server, and nowhere else", () => {
