@@ -1,5 +1,6 @@
 /** Manifests and the tags on them: what the names mean, and the hot reads. Writing, deleting and listing have files of their own. */
 import type { Reference } from "#oci/reference.ts";
+import { LRUCache } from "lru-cache";
 import type { Database } from "./database.ts";
 import { manifestColumns, manifestOf } from "./manifest-rows.ts";
 import type { Manifest, ManifestFacts, ManifestStatus } from "./manifest-rows.ts";
@@ -96,8 +97,44 @@ interface ResolvedRow {
   readonly status: ManifestStatus;
 }
 
-/** The hottest read of all: the manifest behind a tag or digest with no more than a pull needs, or which of the two is missing. */
+interface RememberedManifest {
+  readonly dataVersion: number;
+  readonly manifest: ResolvedManifest;
+}
+
+/** Some megabytes. What is missing is not remembered: nobody can fill this with inventions. */
+const maxRemembered = 10_000;
+const rememberedBy = new WeakMap<Database, LRUCache<string, RememberedManifest>>();
+
+function rememberedIn(db: Database): LRUCache<string, RememberedManifest> {
+  let remembered = rememberedBy.get(db);
+  if (remembered === undefined) rememberedBy.set(db, (remembered = new LRUCache({ max: maxRemembered })));
+  return remembered;
+}
+
+/**
+ * The hottest read of all: the manifest behind a tag or digest with no more than a pull needs, or which of the two is missing. Where the
+ * database says for nothing whether anything was committed, a manifest is read once for as long as nothing was. Its version is read before
+ * the row, so that what is remembered is never older than its stamp.
+ */
 export async function resolveManifest(
+  db: Database,
+  key: RepositoryKey,
+  reference: Reference,
+): Promise<ResolvedManifest | "no-repository" | "no-manifest"> {
+  const dataVersion = db.readDataVersion();
+  if (dataVersion === undefined) return readManifest(db, key, reference);
+  const remembered = rememberedIn(db);
+  // Neither sign can stand in a repository's name.
+  const name = `${key.accountId}/${key.region}/${key.name}${reference.kind === "tag" ? `:${reference.tag}` : `@${reference.digest}`}`;
+  const known = remembered.get(name);
+  if (known?.dataVersion === dataVersion) return known.manifest;
+  const manifest = await readManifest(db, key, reference);
+  if (typeof manifest !== "string") remembered.set(name, { dataVersion, manifest });
+  return manifest;
+}
+
+async function readManifest(
   db: Database,
   key: RepositoryKey,
   reference: Reference,

@@ -1,5 +1,6 @@
 /** One line of the audit log, in the field names of CloudTrail's record contents (AWS CloudTrail User Guide, "CloudTrail record contents"). */
 import type { AuditFacts, AuditedDecision } from "#std/exchange.ts";
+import { isoTime } from "#std/iso-time.ts";
 
 /** Everything that a record is made from. */
 export interface AuditedExchange {
@@ -44,19 +45,6 @@ function identityText(identity: object): string {
   let text = writtenIdentities.get(identity);
   if (text === undefined) writtenIdentities.set(identity, (text = JSON.stringify(identity)));
   return text;
-}
-
-let second = 0;
-let textOfSecond = "";
-
-/** ISO 8601 in UTC, as `Date.toISOString` writes it, which is asked once a second. */
-function isoTime(at: number): string {
-  const milliseconds = at % 1000;
-  if (at - milliseconds !== second) {
-    second = at - milliseconds;
-    textOfSecond = new Date(second).toISOString().slice(0, -4);
-  }
-  return `${textOfSecond}${String(milliseconds).padStart(3, "0")}Z`;
 }
 
 /** What needs no escape is only put in quotes. */

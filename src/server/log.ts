@@ -1,6 +1,7 @@
 import { writevSync } from "node:fs";
 import { pino } from "pino";
-import type { Log } from "#std/log.ts";
+import { isoTime } from "#std/iso-time.ts";
+import type { Log, LogFields } from "#std/log.ts";
 
 /** A log with a way to get its last lines out before the process ends. */
 export interface ServerLog extends Log {
@@ -12,30 +13,53 @@ const gatherBytes = 4096;
 /** More than this is not kept for a reader that does not read: the newest lines are dropped. */
 const keptBytes = 1_048_576;
 
+/** Lines that are made together: one by one, in the middle of requests, that costs several times as much. */
+const madeTogether = 64;
+
 /**
  * Structured lines on standard error, JSON, one a line. Lines are gathered for at most a second so that logging a request
- * costs microseconds; warnings and errors go out at once. A log that cannot be written (a closed pipe, a full disk, a reader that
- * has stopped) never holds up a request: its lines are dropped.
+ * costs microseconds; warnings and errors go out at once, after all that came before them. A log that cannot be written (a closed pipe, a
+ * full disk, a reader that has stopped) never holds up a request: its lines are dropped. What is handed over must not change afterwards.
  */
 export function createLog(level: "debug" | "info" | "warn" | "error", fileDescriptor = 2): ServerLog {
   const lines = createLineWriter(fileDescriptor);
+  let unmade: (() => void)[] = [];
+  let lineTime = 0;
   const logger = pino(
-    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
+    { level, base: null, timestamp: () => `,"time":"${isoTime(lineTime)}"`, formatters: { level: (label) => ({ level: label }) } },
     lines,
   );
-  setInterval(lines.flush, 1000).unref();
+  const makeLines = (): void => {
+    const making = unmade;
+    unmade = [];
+    for (const make of making) make();
+  };
+  const later = (kind: "debug" | "info", fields: LogFields, message: string): void => {
+    if (!logger.isLevelEnabled(kind)) return;
+    const at = Date.now();
+    unmade.push(() => {
+      lineTime = at;
+      logger[kind](fields, message);
+    });
+    if (unmade.length >= madeTogether) makeLines();
+  };
+  const flush = (): void => {
+    makeLines();
+    lines.flush();
+  };
+  const atOnce = (kind: "warn" | "error", fields: LogFields, message: string): void => {
+    makeLines();
+    lineTime = Date.now();
+    logger[kind](fields, message);
+    lines.flush();
+  };
+  setInterval(flush, 1000).unref();
   return {
-    debug: (fields, message) => logger.debug(fields, message),
-    info: (fields, message) => logger.info(fields, message),
-    warn(fields, message) {
-      logger.warn(fields, message);
-      lines.flush();
-    },
-    error(fields, message) {
-      logger.error(fields, message);
-      lines.flush();
-    },
-    flush: lines.flush,
+    debug: (fields, message) => later("debug", fields, message),
+    info: (fields, message) => later("info", fields, message),
+    warn: (fields, message) => atOnce("warn", fields, message),
+    error: (fields, message) => atOnce("error", fields, message),
+    flush,
   };
 }
 

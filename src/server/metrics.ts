@@ -22,43 +22,89 @@ export interface Metrics {
   render(): Promise<{ readonly contentType: string; readonly body: string }>;
 }
 
+/** Times that are observed together: one by one, between other work, that costs several times as much. */
+const observedTogether = 64;
+
+/** What the requests of one route came to. */
+interface RouteTally {
+  readonly byStatus: Map<number, number>;
+  readonly timer: { observe(seconds: number): void };
+  /** Seconds that have not been observed yet. */
+  readonly waiting: number[];
+}
+
+function observeWaiting({ timer, waiting }: RouteTally): void {
+  for (const seconds of waiting) timer.observe(seconds);
+  waiting.length = 0;
+}
+
+function totalOf(name: string, help: string, read: () => number): Counter {
+  return new Counter({
+    name,
+    help,
+    registers: [],
+    collect() {
+      this.reset();
+      this.inc(read());
+    },
+  });
+}
+
 /** Makes the metrics of one server. */
 export function createMetrics(): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, prefix: "supercargo_" });
   const registers = [registry];
-  const requests = new Counter({
-    name: "supercargo_requests_total",
-    help: "Finished requests",
-    labelNames: ["route", "status"] as const,
-    registers,
-  });
+  // What is counted for each request is counted in plain numbers, and told to these when somebody reads them.
+  const routes = new Map<string, RouteTally>();
+  const totals = { running: 0, receivedBytes: 0, sentBytes: 0 };
+  registry.registerMetric(
+    new Counter({
+      name: "supercargo_requests_total",
+      help: "Finished requests",
+      labelNames: ["route", "status"] as const,
+      registers: [],
+      collect() {
+        this.reset();
+        for (const [route, { byStatus }] of routes)
+          for (const [status, count] of byStatus) this.inc({ route, status: String(status) }, count);
+      },
+    }),
+  );
   const durations = new Histogram({
     name: "supercargo_request_seconds",
     help: "Time from the request's head to the answer's end",
     labelNames: ["route"] as const,
     buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 120],
     registers,
+    collect() {
+      for (const tally of routes.values()) observeWaiting(tally);
+    },
   });
-  const received = new Counter({ name: "supercargo_received_bytes_total", help: "Bytes of request bodies and heads", registers });
-  const sent = new Counter({ name: "supercargo_sent_bytes_total", help: "Bytes of answers", registers });
-  const running = new Gauge({ name: "supercargo_requests_running", help: "Requests under way", registers });
-  // One child a route and status, looked up once: label hashing would otherwise be most of a hot request's metric cost.
-  const children = new Map<string, { inc(): void }>();
-  const timers = new Map<string, { observe(seconds: number): void }>();
+  registry.registerMetric(totalOf("supercargo_received_bytes_total", "Bytes of request bodies and heads", () => totals.receivedBytes));
+  registry.registerMetric(totalOf("supercargo_sent_bytes_total", "Bytes of answers", () => totals.sentBytes));
+  registry.registerMetric(
+    new Gauge({
+      name: "supercargo_requests_running",
+      help: "Requests under way",
+      registers: [],
+      collect() {
+        this.set(totals.running);
+      },
+    }),
+  );
   return {
-    started: () => running.inc(),
+    started() {
+      totals.running += 1;
+    },
     finished({ route, status, seconds, receivedBytes, sentBytes }) {
-      running.dec();
-      const key = `${status} ${route}`;
-      let child = children.get(key);
-      if (child === undefined) children.set(key, (child = requests.labels({ route, status: String(status) })));
-      child.inc();
-      let timer = timers.get(route);
-      if (timer === undefined) timers.set(route, (timer = durations.labels({ route })));
-      timer.observe(seconds);
-      if (receivedBytes > 0) received.inc(receivedBytes);
-      if (sentBytes > 0) sent.inc(sentBytes);
+      totals.running -= 1;
+      totals.receivedBytes += receivedBytes;
+      totals.sentBytes += sentBytes;
+      let tally = routes.get(route);
+      if (tally === undefined) routes.set(route, (tally = { byStatus: new Map(), timer: durations.labels({ route }), waiting: [] }));
+      tally.byStatus.set(status, (tally.byStatus.get(status) ?? 0) + 1);
+      if (tally.waiting.push(seconds) >= observedTogether) observeWaiting(tally);
     },
     observeReplication(read) {
       const lag: Gauge<"destination"> = new Gauge({
