@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { startCpuTime } from "#std/testing/cpu-time.ts";
 import { CompiledQuery, sql } from "kysely";
 import type { KyselyPlugin, RootOperationNode } from "kysely";
@@ -27,6 +28,7 @@ import {
   listReferrers,
   listTags,
   readManifestBytes,
+  resolveManifest,
 } from "./manifests.ts";
 import {
   author,
@@ -42,6 +44,7 @@ import {
   unique,
 } from "./metadata-contract-fixture.ts";
 import { knownSchemaVersion, NewerSchemaError } from "./migrations.ts";
+import type { Reference } from "#oci/reference.ts";
 import type { PreparedStatement, StatementValue } from "./prepared.ts";
 import { deleteRepository, findRepository, listRepositories } from "./repositories.ts";
 import * as storageClass from "./storage-class.ts";
@@ -241,6 +244,43 @@ function mayWalk(text: string): boolean {
     /^select "f"\."manifest_id", "f"\."kind", "f"\."target" from "follow_up" .* is null order by "f"\."manifest_id"$/.test(text)
   );
 }
+
+suite("a manifest that is remembered", () => {
+  test("is the one of now, whoever moves its tag, deletes it or its repository", async () => {
+    const [db, other] = [await open("remembered.db"), await open("remembered.db")];
+    const key = keyOf(await makeRepository(db));
+    const digestAt = async (reference: Reference, by: Database): Promise<string> => {
+      const found = await resolveManifest(by, key, reference);
+      return typeof found === "string" ? found : found.digest;
+    };
+    const seen = async (reference: Reference): Promise<readonly string[]> => {
+      const looks = [await digestAt(reference, db), await digestAt(reference, other)];
+      // Once more by what each remembers, in the same turn and in a later one.
+      looks.push(await digestAt(reference, db), await digestAt(reference, other));
+      await nextTurn();
+      looks.push(await digestAt(reference, db), await digestAt(reference, other));
+      return [...new Set(looks)];
+    };
+    const tag = byTag("v1");
+    assert.deepEqual(await seen(tag), ["no-manifest"]);
+    const digests: string[] = [];
+    for (const [at, writer] of [db, other, db, other].entries()) {
+      const { digest } = await pushed(writer, key, `m${at}`, { tags: ["v1"] });
+      digests.push(digest);
+      await nextTurn();
+      assert.deepEqual(await seen(tag), [digest]);
+    }
+    const first = digests[0] ?? "";
+    assert.deepEqual(await seen(byDigest(first)), [first]);
+    await deleteManifest(other, { key, digest: first, linkGraceMs: 1, withReferrers: true, author: author() });
+    await nextTurn();
+    assert.deepEqual(await seen(byDigest(first)), ["no-manifest"]);
+    await deleteRepository(other, { key, force: true, author: author() });
+    await nextTurn();
+    assert.deepEqual(await seen(tag), ["no-repository"]);
+    await Promise.all([db.close(), other.close()]);
+  });
+});
 
 suite("query plans on SQLite", () => {
   test("no statement scans a table or a repository, and no page is sorted", async () => {
