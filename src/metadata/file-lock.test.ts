@@ -1,14 +1,17 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import type { ChildProcessByStdio } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { test } from "node:test";
 import { takeFileLock } from "./file-lock.ts";
 
 test("one holder at a time, in this process and between processes, and none after a kill -9", async () => {
   const folder = mkdtempSync(join(tmpdir(), "supercargo-lock-"));
+  let holder: ChildProcessByStdio<null, Readable, null> | undefined;
   try {
     const file = join(folder, "lock");
     const first = takeFileLock(file);
@@ -18,9 +21,11 @@ test("one holder at a time, in this process and between processes, and none afte
     assert.deepEqual([takeFileLock(file), takeFileLock(file)], [undefined, undefined]);
     first.release();
 
+    // The lock is kept where garbage collection does not take it for forgotten, and with it the lock itself.
     const program = `const { takeFileLock } = await import(${JSON.stringify(new URL("file-lock.ts", import.meta.url).href)});
-      console.log(takeFileLock(${JSON.stringify(file)}) === undefined ? "busy" : "held"); setInterval(() => {}, 1000);`;
-    const holder = spawn(process.execPath, ["--input-type=module", "--eval", program], { stdio: ["ignore", "pipe", "inherit"] });
+      globalThis.lock = takeFileLock(${JSON.stringify(file)});
+      console.log(globalThis.lock === undefined ? "busy" : "held"); setInterval(() => {}, 1000);`;
+    holder = spawn(process.execPath, ["--input-type=module", "--eval", program], { stdio: ["ignore", "pipe", "inherit"] });
     const [said] = (await once(holder.stdout, "data")) as [Buffer];
     assert.equal(said.toString().trim(), "held");
     assert.equal(takeFileLock(file), undefined);
@@ -30,6 +35,7 @@ test("one holder at a time, in this process and between processes, and none afte
     assert.ok(again !== undefined);
     again.release();
   } finally {
+    holder?.kill("SIGKILL");
     rmSync(folder, { recursive: true, force: true });
   }
 });

@@ -2,7 +2,7 @@
 import { closeSync, existsSync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 
-/** A lock that is held. */
+/** A lock that is held, for as long as somebody keeps this: what is forgotten is collected, and gives the lock back. */
 export interface FileLock {
   release(): void;
 }

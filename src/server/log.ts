@@ -1,5 +1,6 @@
 import { writevSync } from "node:fs";
 import { pino } from "pino";
+import { systemClock } from "#std/clock.ts";
 import { isoTime } from "#std/iso-time.ts";
 import type { Log, LogFields } from "#std/log.ts";
 
@@ -36,7 +37,7 @@ export function createLog(level: "debug" | "info" | "warn" | "error", fileDescri
   };
   const later = (kind: "debug" | "info", fields: LogFields, message: string): void => {
     if (!logger.isLevelEnabled(kind)) return;
-    const at = Date.now();
+    const at = systemClock.now();
     unmade.push(() => {
       lineTime = at;
       logger[kind](fields, message);
@@ -49,7 +50,7 @@ export function createLog(level: "debug" | "info" | "warn" | "error", fileDescri
   };
   const atOnce = (kind: "warn" | "error", fields: LogFields, message: string): void => {
     makeLines();
-    lineTime = Date.now();
+    lineTime = systemClock.now();
     logger[kind](fields, message);
     lines.flush();
   };
