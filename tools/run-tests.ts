@@ -54,6 +54,7 @@ async function runFile(file: string, linesFile: string): Promise<void> {
     stdio: ["ignore", asked.length > 0 ? "inherit" : "ignore", "inherit"],
   });
   const pid = child.pid ?? 0;
+  const startedAt = seconds();
   running.set(file, pid);
   let isLate = false;
   const limit = setTimeout(() => {
@@ -68,6 +69,7 @@ async function runFile(file: string, linesFile: string): Promise<void> {
   killGroup(pid);
   running.delete(file);
   ended++;
+  if (hasJourneys) print(`${file}: ${seconds() - startedAt} s`);
   const lines = readLines(linesFile);
   const failures = count(file, lines);
   if (isLate) fail(file, `still running after ${Math.round(limitMs / 1000)} s`, unfinished(lines).join("\n"));

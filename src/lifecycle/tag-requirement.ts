@@ -1,5 +1,5 @@
 /** The tag requirement of a lifecycle rule, made ready for many images. */
-import { matchesWildcard } from "#std/wildcard.ts";
+import { compileWildcard } from "#std/wildcard.ts";
 import type { LifecycleRuleSelection } from "./policy.ts";
 
 /** Do these tags, all that one image has, meet the requirement? */
@@ -26,5 +26,5 @@ function patternTest(pattern: string): (tag: string) => boolean {
   if (fixed === pattern) return (tag) => tag === fixed;
   if (pattern === `${fixed}*`) return (tag) => tag.startsWith(fixed);
   if (pattern === `*${fixed}`) return (tag) => tag.endsWith(fixed);
-  return (tag) => matchesWildcard(pattern, tag);
+  return compileWildcard(pattern);
 }

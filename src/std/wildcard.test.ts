@@ -49,6 +49,25 @@ test("means the same as a regular expression", () => {
   );
 });
 
+test("means the same where pieces and texts are long", () => {
+  const run = fc.tuple(fc.constantFrom("a", "ab", "aab", "b"), fc.integer({ min: 1, max: 120 })).map(([unit, times]) => unit.repeat(times));
+  const piece = fc.array(run, { minLength: 1, maxLength: 3 }).map((runs) => runs.join(""));
+  const sample = fc.record({
+    pieces: fc.array(piece, { minLength: 1, maxLength: 4 }),
+    fillings: fc.array(piece, { minLength: 4, maxLength: 4 }),
+    isWhole: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(sample, ({ pieces, fillings, isWhole }) => {
+      const glob = `*${pieces.join("*")}*`;
+      const text = pieces.map((one, at) => (isWhole ? one : one.slice(1)) + (fillings[at] ?? "")).join("");
+      assert.equal(matchesWildcard(glob, text), new RegExp(`^${glob.replaceAll("*", ".*")}$`, "s").test(text));
+      if (isWhole) assert.ok(matchesWildcard(glob, text));
+    }),
+    { numRuns: 300 },
+  );
+});
+
 test("takes linear time where backtracking explodes", () => {
   const text = "a".repeat(1_000_000);
   const cpuMs = startCpuTime();
