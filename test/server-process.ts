@@ -158,7 +158,8 @@ async function waitUntilReady(url: string, child: ChildProcess, output: () => st
     );
   const deadline = performance.now() + startTimeoutMs;
   while (performance.now() < deadline) {
-    if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${output()}`);
+    const end = child.exitCode ?? child.signalCode;
+    if (end !== null) throw new Error(`the server ended with ${end}:\n${output()}`);
     if (output().includes(" is listening on ") && (await isReady())) return;
     await sleep(20);
   }

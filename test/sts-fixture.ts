@@ -1,4 +1,5 @@
 /** A registry with users and roles in it, and clients of STS for whoever asks. */
+import assert from "node:assert/strict";
 import { GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 import type { Credentials } from "@aws-sdk/client-sts";
 import { documentOf, makeIdentity, makeUserKey } from "#access/testing/identities.ts";
@@ -39,6 +40,26 @@ export interface StsServer {
   /** What GetCallerIdentity answers. */
   whoIs(key: SigningKey | Credentials | undefined): Promise<{ readonly arn: string | undefined; readonly userId: string | undefined }>;
   close(): Promise<void>;
+}
+
+/**
+ * Asks for credentials and checks that they are good for so many seconds from when the server made them, which was between the question and
+ * the answer. Expirations are in whole seconds.
+ */
+export async function goodFor<Made extends Credentials | undefined>(
+  sts: StsServer,
+  seconds: number,
+  ask: () => Promise<Made>,
+): Promise<Made> {
+  const { clock } = sts.server.core;
+  const askedAt = clock.now();
+  const made = await ask();
+  const madeBefore = clock.now();
+  const expiration = made?.Expiration?.getTime() ?? 0;
+  const least = Math.floor(askedAt / 1000) + seconds;
+  const most = Math.ceil(madeBefore / 1000) + seconds;
+  assert.ok(expiration >= least * 1000 && expiration <= most * 1000, `good for ${(expiration - askedAt) / 1000} s instead of ${seconds}`);
+  return made;
 }
 
 /** Starts it. Close it, or the test run does not end. */

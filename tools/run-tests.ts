@@ -74,6 +74,7 @@ async function runFile(file: string, linesFile: string): Promise<void> {
   const failures = count(file, lines);
   if (isLate) fail(file, `still running after ${Math.round(limitMs / 1000)} s`, unfinished(lines).join("\n"));
   else if (status !== "ended with 0" && failures === 0) fail(file, "the file itself", status);
+  else if (lines.length === 0) fail(file, "the file itself", "has no test in it");
 }
 
 /** Adds the lines of a file to the counts, prints its failures and what it skipped, and returns how many failed. */

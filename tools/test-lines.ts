@@ -2,7 +2,7 @@
 import { inspect } from "node:util";
 import type { TestEvent } from "node:test/reporters";
 
-/** What happened to one test. `failed` carries what to print. A suite is left out: what failed inside it says so itself. */
+/** What happened to one test. `failed` carries what to print. Suites are left out, but for what fails in them beside their tests: a hook. */
 export type TestLine =
   | { readonly is: "begun" | "ended" | "passed"; readonly name: string }
   | { readonly is: "skipped"; readonly name: string; readonly reason: string }
@@ -23,7 +23,7 @@ function lineOf({ type, data }: TestEvent): TestLine | undefined {
   if (type === "test:dequeue") return { is: "begun", name: data.name };
   if (type === "test:complete") return { is: "ended", name: data.name };
   if (type === "test:pass") return data.details.type === "suite" ? undefined : passed(data);
-  if (type === "test:fail") return data.details.type === "suite" ? undefined : failed(data);
+  if (type === "test:fail") return failed(data);
   return undefined;
 }
 
@@ -33,6 +33,7 @@ function passed({ name, skip }: DataOf<"test:pass">): TestLine {
 
 function failed({ name, details }: DataOf<"test:fail">): TestLine | undefined {
   const { error } = details;
+  // What failed inside has said so itself.
   if (/subtests? failed/.test(error.message)) return undefined;
   return { is: "failed", name, detail: causes(error.cause ?? error).join("\ncaused by ") };
 }

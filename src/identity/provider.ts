@@ -4,7 +4,7 @@ import { findIdentityProvider } from "#metadata/identity-providers.ts";
 import type { IdentityProviderKey, ProviderKind } from "#metadata/identity-providers.ts";
 import type { IdentityContext } from "./context.ts";
 import { refuse } from "./errors.ts";
-import { checkTags, maxTags, pageOfTags } from "./tag.ts";
+import { checkTags, maxTags, pageOfTags, sortTags } from "./tag.ts";
 import type { IdentityTag, TagListing, TagPage } from "./tag.ts";
 
 const arnForms: Readonly<Record<ProviderKind, RegExp>> = {
@@ -40,9 +40,9 @@ export function storedTags(tags: readonly IdentityTag[]): Readonly<Record<string
   return Object.fromEntries(tags.map(({ key, value }) => [key, value]));
 }
 
-/** Stored tags as they are shown. */
+/** Stored tags as they are shown: by key. */
 export function shownTags(tags: Readonly<Record<string, string>>): readonly IdentityTag[] {
-  return Object.entries(tags).map(([key, value]) => ({ key, value }));
+  return sortTags(Object.entries(tags).map(([key, value]) => ({ key, value })));
 }
 
 /** Adds tags to a provider, or replaces those of the same keys. Throws IdentityError. */

@@ -13,7 +13,7 @@ import { refuse } from "./errors.ts";
 import { missingProvider, providerArn, providerKey, shownTags, storedTags } from "./provider.ts";
 import { parseSamlMetadata } from "./saml-metadata.ts";
 import type { SamlMetadata } from "./saml-metadata.ts";
-import { checkTags, maxTags, pageOfTags } from "./tag.ts";
+import { checkTags } from "./tag.ts";
 import type { IdentityTag } from "./tag.ts";
 
 /** A provider in a listing. Times are milliseconds since the epoch. */
@@ -111,5 +111,5 @@ function summaryOf(provider: IdentityProvider<"saml">): SamlProviderSummary {
 
 function detailsOf(provider: IdentityProvider<"saml">): SamlProviderDetails {
   const { uuid, document } = provider.settings;
-  return { ...summaryOf(provider), uuid, document, tags: pageOfTags(shownTags(provider.tags), { after: undefined, limit: maxTags }).tags };
+  return { ...summaryOf(provider), uuid, document, tags: shownTags(provider.tags) };
 }

@@ -66,10 +66,15 @@ export async function listTags(ctx: IdentityContext, kind: IdentityKey["kind"], 
 
 /** A page of these tags, which are all that one thing has. */
 export function pageOfTags(all: readonly IdentityTag[], { after, limit }: TagPage): TagListing {
-  const folded = all.map((tag) => ({ tag, key: tag.key.toLowerCase() })).sort((a, b) => (a.key < b.key ? -1 : 1));
-  const rest = (after === undefined ? folded : folded.filter(({ key }) => key > after.toLowerCase())).map(({ tag }) => tag);
+  const sorted = sortTags(all);
+  const rest = after === undefined ? sorted : sorted.filter(({ key }) => key.toLowerCase() > after.toLowerCase());
   const tags = rest.slice(0, limit);
   return { tags, next: rest.length > limit ? tags.at(-1)?.key : undefined };
+}
+
+/** By key, without regard to case. */
+export function sortTags(tags: readonly IdentityTag[]): readonly IdentityTag[] {
+  return tags.toSorted((a, b) => (a.key.toLowerCase() < b.key.toLowerCase() ? -1 : 1));
 }
 
 /** All tags of an identity, at most fifty; none when there is no such identity. */

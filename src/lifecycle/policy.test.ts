@@ -143,6 +143,6 @@ test("the longest texts are read in a moment", () => {
   ];
   const cpuMs = startCpuTime();
   const answers = texts.map((text) => parseLifecyclePolicy(text).ok);
-  assert.ok(cpuMs() < 3_000, `took ${cpuMs()} ms`);
+  assert.ok(cpuMs() < 1_000, `took ${cpuMs()} ms`);
   assert.deepEqual(answers, [true, false, false, false, false]);
 });

@@ -15,16 +15,7 @@ export function tagRequirementOf(selection: LifecycleRuleSelection): TagRequirem
   if (selection.tagStatus === "any") return () => true;
   const tests = [
     ...[...new Set(selection.tagPrefixList)].map((prefix) => (tag: string) => tag.startsWith(prefix)),
-    ...[...new Set(selection.tagPatternList)].map(patternTest),
+    ...[...new Set(selection.tagPatternList)].map(compileWildcard),
   ];
   return (tags) => tags.length > 0 && tests.every((test) => tags.some(test));
-}
-
-/** Most patterns have one asterisk at an end, and those need no search. */
-function patternTest(pattern: string): (tag: string) => boolean {
-  const fixed = pattern.replaceAll("*", "");
-  if (fixed === pattern) return (tag) => tag === fixed;
-  if (pattern === `${fixed}*`) return (tag) => tag.startsWith(fixed);
-  if (pattern === `*${fixed}`) return (tag) => tag.endsWith(fixed);
-  return compileWildcard(pattern);
 }

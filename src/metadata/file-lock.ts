@@ -2,13 +2,16 @@
 import { closeSync, existsSync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 
-/** A lock that is held, for as long as somebody keeps this: what is forgotten is collected, and gives the lock back. */
+/** A lock that is held. */
 export interface FileLock {
   release(): void;
 }
 
 /** SQLITE_BUSY */
 const busy = 5;
+
+/** A connection that nobody refers to is collected, and gives its lock back without anybody having asked for it. */
+const holding = new Set<DatabaseSync>();
 
 /**
  * Takes the lock on a file, which is made when it is missing and stays empty; undefined when somebody has it.
@@ -26,5 +29,11 @@ export function takeFileLock(file: string): FileLock | undefined {
     if (error instanceof Error && "errcode" in error && error.errcode === busy) return undefined;
     throw error;
   }
-  return { release: () => connection.close() };
+  holding.add(connection);
+  return {
+    release() {
+      holding.delete(connection);
+      connection.close();
+    },
+  };
 }

@@ -34,5 +34,5 @@ test("answers at once, however long the text", () => {
     assert.equal(parseRepositoryName(`${piece.repeat(100_000)}!`).ok, false);
     parseRepositoryName(`${piece.repeat(256)}!`.slice(-256));
   }
-  assert.ok(cpuMs() < 1_000);
+  assert.ok(cpuMs() < 100);
 });

@@ -117,6 +117,7 @@ test("two hundred first pulls of one image ask the upstream once for each blob",
   const image = serveImage("team/herd", "herd", "v1", 300_000);
   const [layer] = image.layers;
   assert.ok(layer !== undefined);
+  const startedAt = performance.now();
   const pulls = Array.from({ length: 200 }, async () => {
     assert.deepEqual((await getManifest("hub/team/herd", "v1")).body, image.bytes);
     const answer = await getBlob("hub/team/herd", layer.digest);
@@ -125,9 +126,10 @@ test("two hundred first pulls of one image ask the upstream once for each blob",
   });
   await Promise.all(pulls);
   await imported("hub/team/herd", "v1");
+  const tookMs = performance.now() - startedAt;
   assert.equal(upstream.count("GET", /team\/herd\/blobs/), 3);
-  // A tag that was looked up is good for some seconds, which a busy machine may use up.
-  assert.ok(upstream.count("GET", /team\/herd\/manifests/) < 10);
+  // On a machine so busy that this takes seconds, pulls that come late look again for what is not stored yet.
+  assert.ok(upstream.count("GET", /team\/herd\/manifests/) <= (tookMs < 3_000 ? 2 : 10));
 });
 
 test("what an upstream gets wrong reaches no client whole and is not kept", async () => {

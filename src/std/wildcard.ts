@@ -32,8 +32,8 @@ export function compileWildcard(pattern: string): (text: string) => boolean {
 }
 
 /**
- * Where the first occurrence of the piece inside `text[from, to)` ends, or -1. This is Knuth, Morris and Pratt's search where lengths matter: `indexOf` needs
- * the product of the lengths for texts such as `aaaa…` and pieces such as `aaa…b`.
+ * Where the first occurrence of the piece inside `text[from, to)` ends, or -1. This is Knuth, Morris and Pratt's search where lengths matter:
+ * `indexOf` needs the product of the lengths for texts such as `aaaa…` and pieces such as `aaa…b`.
  */
 function endOfFirst(piece: string, text: string, from: number, to: number): number {
   if (piece.length > to - from) return -1;

@@ -22,7 +22,7 @@ test("challenges are read as RFC 9110 writes them", () => {
   const cpuMs = startCpuTime();
   parseChallenge(`Bearer ${'a="'.repeat(1_300)}`);
   parseChallenge(`Bearer realm=${" ,".repeat(2_000)}`);
-  assert.ok(cpuMs() < 1_000);
+  assert.ok(cpuMs() < 200);
 });
 
 test("credentials go to the registry's own host and to its known token server, and nowhere else", () => {

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CreatePullThroughCacheRuleCommand, ListImagesCommand } from "@aws-sdk/client-ecr";
+import { until } from "#std/testing/until.ts";
 import { createEcrClient, registryPassword } from "../aws-client.ts";
 import { makeImage } from "../fixtures/oci-content.ts";
 import type { ManifestContent } from "../fixtures/oci-content.ts";
@@ -126,10 +127,7 @@ async function storedTags(name: string): Promise<readonly (string | undefined)[]
 }
 
 async function untilStored(name: string): Promise<void> {
-  for (let tries = 0; !(await storedTags(name)).includes("v1"); tries += 1) {
-    assert.ok(tries < 100, `${name} was not stored`);
-    await sleep(50);
-  }
+  await until(async () => (await storedTags(name)).includes("v1"), { everyMs: 50, otherwise: `${name} was not stored` });
 }
 
 beforeEach(() => {

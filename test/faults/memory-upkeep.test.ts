@@ -9,7 +9,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import type { TestContext } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   CreatePullThroughCacheRuleCommand,
   CreateRepositoryCommand,
@@ -21,6 +20,7 @@ import {
 import { callControl } from "#server/control.ts";
 import { dataFolderAt } from "#server/data-folder.ts";
 import type { LifecycleRunPage } from "#registry/lifecycle-schedule.ts";
+import { until } from "#std/testing/until.ts";
 import { writeLifecycleContent } from "../../bench/lifecycle-content.ts";
 import { createEcrClient, registryPassword } from "../aws-client.ts";
 import { createOciClient, sha256 } from "../oci-client.ts";
@@ -88,12 +88,8 @@ async function startUpstream(): Promise<Server> {
   return server;
 }
 
-async function until(what: string, server: ServerProcess, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 120_000;
-  while (!(await holds())) {
-    assert.ok(performance.now() < deadline, `${what} did not come to be\n${server.output()}`);
-    await sleep(100);
-  }
+async function untilIt(otherwise: string, server: ServerProcess, holds: () => Promise<boolean>): Promise<void> {
+  await until(holds, { withinMs: 120_000, everyMs: 100, otherwise: () => `${otherwise}\n${server.output()}` });
 }
 
 function judge(context: TestContext, what: string, server: ServerProcess, limit = limitBytes): void {
@@ -142,7 +138,7 @@ test("a gigabyte from an upstream for four clients at once", { timeout: 300_000,
       await Promise.all(Array.from({ length: pullers }, pull)),
       Array.from({ length: pullers }, () => gigabyte),
     );
-    await until("the image is stored", server, async () => {
+    await untilIt("the image was not stored", server, async () => {
       const { imageDetails = [] } = await ecr.send(new DescribeImagesCommand({ repositoryName: "hub/big" }));
       return imageDetails[0]?.imageTags?.includes("v1") === true;
     });
@@ -189,7 +185,7 @@ test("a gigabyte copied to another account", { timeout: 300_000, ...skip }, asyn
     });
     const pushed = server.peakMemoryBytes();
     await oci.putManifest("big", "v1", JSON.parse(manifest.toString()) as object);
-    await until("the copy is complete", server, async () => {
+    await untilIt("the copy was not completed", server, async () => {
       const asked = new DescribeImageReplicationStatusCommand({ repositoryName: "big", imageId: { imageTag: "v1" } });
       const { replicationStatuses = [] } = await ecr.send(asked);
       assert.notEqual(replicationStatuses[0]?.status, "FAILED", server.output());
