@@ -51,7 +51,7 @@ export async function startDockerEngine(): Promise<DockerEngine> {
     runTool(["docker", ...words], { environment, timeoutMs: 600_000, ...(input !== undefined && { input }) });
   for (let attempt = 0; ; attempt++) {
     if ((await tryDocker(["info"])).status === 0) break;
-    if (attempt > 100 || daemon.exitCode !== null) throw new Error(`dockerd did not start; its log is ${folder}/dockerd.log`);
+    if (attempt > 300 || daemon.exitCode !== null) throw new Error(`dockerd did not start; its log is ${folder}/dockerd.log`);
     await sleep(200);
   }
   return {

@@ -5,11 +5,11 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { findAuditRecords } from "#cli/audit.ts";
 import { startUpstreamDouble } from "#pullthrough/testing/upstream-double.ts";
 import type { UpstreamDouble } from "#pullthrough/testing/upstream-double.ts";
 import { signRequest } from "#aws/sigv4-signer.ts";
+import { until } from "#std/testing/until.ts";
 import { rootKey, startServerProcess } from "../server-process.ts";
 import type { ServerProcess } from "../server-process.ts";
 import { openBoto3, openCli, openSdk } from "./ecr-drivers.ts";
@@ -123,19 +123,22 @@ interface AuditRecord {
 
 /** What the audit log tells of the operations that succeeded. It is written behind the answers. */
 async function auditRecords(): Promise<readonly AuditRecord[]> {
-  await sleep(1_000);
   const lines = await Array.fromAsync(findAuditRecords(join(server.folder, "audit"), {}));
   const records = lines.map((line) => JSON.parse(line) as AuditRecord);
   return records.filter(({ eventSource, errorCode }) => eventSource === "ecr.amazonaws.com" && errorCode === undefined);
 }
 
 test("every operation left its audit record: what, where, by whom", async () => {
-  const records = await auditRecords();
-  const recorded = new Set(records.map(({ eventName }) => eventName));
-  assert.deepEqual(
-    Object.keys(model.operations).filter((operation) => !recorded.has(operation)),
-    [],
-  );
+  let records: readonly AuditRecord[] = [];
+  const missing = (): string[] => {
+    const recorded = new Set(records.map(({ eventName }) => eventName));
+    return Object.keys(model.operations).filter((operation) => !recorded.has(operation));
+  };
+  const isWhole = async (): Promise<boolean> => {
+    records = await auditRecords();
+    return missing().length === 0;
+  };
+  await until(isWhole, { everyMs: 200, otherwise: () => `no record of ${missing().join(", ")}` });
   const { accountId, region } = ground;
   for (const { eventName, awsRegion, recipientAccountId, requestID, userIdentity } of records) {
     const facts = [awsRegion, recipientAccountId, userIdentity.arn];

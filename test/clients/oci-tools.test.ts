@@ -155,7 +155,7 @@ test("containerd: ctr pulls and pushes with a user and password", needs("contain
   try {
     const ctr = (...words: string[]): Promise<string> => mustRun(["ctr", "-a", `${home}/c.sock`, ...words]);
     for (let attempt = 0; (await runTool(["ctr", "-a", `${home}/c.sock`, "version"])).status !== 0; attempt++) {
-      assert.ok(attempt < 100, "containerd did not start");
+      assert.ok(attempt < 600, "containerd did not start");
       await sleep(100);
     }
     const access = ["--plain-http", "--user", `AWS:${password}`];

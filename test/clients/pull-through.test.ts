@@ -8,13 +8,12 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { CreatePullThroughCacheRuleCommand, ListImagesCommand } from "@aws-sdk/client-ecr";
 import { until } from "#std/testing/until.ts";
 import { createEcrClient, registryPassword } from "../aws-client.ts";
 import { makeImage } from "../fixtures/oci-content.ts";
 import type { ManifestContent } from "../fixtures/oci-content.ts";
-import { startServerProcess } from "../server-process.ts";
+import { freePort, startServerProcess } from "../server-process.ts";
 import type { ServerProcess } from "../server-process.ts";
 import { startDockerEngine } from "./docker-engine.ts";
 import { writeImageLayout } from "./image-layout.ts";
@@ -62,24 +61,19 @@ after(async () => {
 
 /** Debian's docker-registry on a free port, with a folder of its own. */
 async function startUpstream(): Promise<{ readonly host: string; close(): void }> {
-  const free = createServer();
-  await new Promise<void>((resolve) => void free.listen(0, "127.0.0.1", resolve));
-  const host = `127.0.0.1:${(free.address() as AddressInfo).port}`;
-  await new Promise((resolve) => free.close(resolve));
+  const host = `127.0.0.1:${await freePort()}`;
   const file = join(folder, "registry.yml");
   mkdirSync(join(folder, "registry"));
   const settings = { version: 0.1, storage: { filesystem: { rootdirectory: join(folder, "registry") } }, http: { addr: host } };
   writeFileSync(file, JSON.stringify(settings));
   const child = spawn(registryProgram, ["serve", file], { stdio: "ignore" });
-  for (let tries = 0; ; tries += 1) {
-    const isUp = await fetch(`http://${host}/v2/`).then(
+  const isUp = (): Promise<boolean> =>
+    fetch(`http://${host}/v2/`).then(
       ({ ok }) => ok,
       () => false,
     );
-    if (isUp) return { host, close: () => void child.kill() };
-    if (tries > 100) throw new Error("docker-registry did not start");
-    await sleep(50);
-  }
+  await until(isUp, { everyMs: 50, otherwise: "docker-registry did not start" });
+  return { host, close: () => void child.kill() };
 }
 
 /** Stands before the upstream, remembers what it is asked, and spoils what it is told to. */

@@ -48,7 +48,7 @@ manifest = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.ima
     "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **put(b'{"os":"linux","architecture":"amd64"}')},
     "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", **put(bytes(1024))}]})
 digest = ecr.put_image(repositoryName=name, imageManifest=manifest, imageTag="v1")["image"]["imageId"]["imageDigest"]
-deadline = time.time() + 30
+deadline = time.time() + 60
 while True:
     status = ecr.describe_image_signing_status(repositoryName=name, imageId={"imageTag": "v1"})["signingStatuses"]
     if status[0]["status"] != "IN_PROGRESS" or time.time() > deadline: break

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { CreateRepositoryCommand } from "@aws-sdk/client-ecr";
+import { until } from "#std/testing/until.ts";
 import { createEcrClient, registryPassword } from "../aws-client.ts";
 import { needs } from "../clients/tool.ts";
 import { createOciClient } from "../oci-client.ts";
@@ -61,7 +62,13 @@ test("a blob's bytes are durable before its fact, and the fact before 201", { ti
     const oci = createOciClient(server.url, await registryPassword(client));
     const before = finishedCalls(readFileSync(traceFile, "utf8")).length;
     const { digest } = await oci.pushBlob("traced", randomBytes(300_000));
-    const calls = finishedCalls(readFileSync(traceFile, "utf8")).slice(before);
+    let calls: Call[] = [];
+    // The client may have the answer before strace has written the call that sent it.
+    const isTold = (): boolean => {
+      calls = finishedCalls(readFileSync(traceFile, "utf8")).slice(before);
+      return calls.some(({ text }) => text.includes("HTTP/1.1 201"));
+    };
+    await until(isTold, { otherwise: "the answer 201 is not in the trace" });
     const hex = digest.slice("sha256:".length);
     const at = (what: string, matches: (call: Call) => boolean, after: number): number => {
       const index = calls.findIndex((call, position) => position > after && matches(call));

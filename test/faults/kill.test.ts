@@ -17,6 +17,8 @@ import { freePort, startServerProcess } from "../server-process.ts";
 import type { ServerProcess } from "../server-process.ts";
 
 const pushes = 200;
+const leastKills = 5;
+const leastAcknowledged = 20;
 const main = new URL("../../src/cli/main.ts", import.meta.url).pathname;
 
 /** What is known of one push: acknowledged with a digest, or its last request was under way when the server died. */
@@ -37,7 +39,9 @@ test(`kill -9 at random moments of ${pushes} pushes loses nothing that was ackno
     const shared = randomBytes(200_000);
     let next = 0;
     let kills = 0;
-    const isDone = (): boolean => next >= pushes;
+    let acknowledgements = 0;
+    // On a fast machine all is pushed after a few kills, on a slow one little is pushed between them.
+    const isDone = (): boolean => next >= pushes && kills >= leastKills && acknowledgements >= leastAcknowledged;
     /** Resolves when the server answers again. */
     let running: Promise<unknown> = Promise.resolve();
 
@@ -59,6 +63,7 @@ test(`kill -9 at random moments of ${pushes} pushes loses nothing that was ackno
               layers: [layer, common],
             })
           ).digest;
+          acknowledgements++;
         } catch (error) {
           // The server died under this push; an answer it did give must not be a refusal.
           assert.ok(!(error instanceof UnexpectedAnswer), String(error));
@@ -67,8 +72,11 @@ test(`kill -9 at random moments of ${pushes} pushes loses nothing that was ackno
       }
     };
     const killer = async (): Promise<void> => {
+      let longestLifeMs = 350;
       while (!isDone()) {
-        await sleep(30 + Math.random() * 350);
+        const before = acknowledgements;
+        await sleep(30 + Math.random() * longestLifeMs);
+        if (acknowledgements === before) longestLifeMs *= 1.2;
         const restart = Promise.withResolvers<void>();
         running = restart.promise;
         await server.kill("SIGKILL");
@@ -89,9 +97,7 @@ test(`kill -9 at random moments of ${pushes} pushes loses nothing that was ackno
       await oci.verifyImage("kill", tag);
     }
     await server.kill("SIGKILL");
-    context.diagnostic(`${kills} kills, ${acknowledged.length} of ${pushes} acknowledged, ${visible.length} visible`);
-    assert.ok(kills >= 5, `only ${kills} kills`);
-    assert.ok(acknowledged.length >= 20, `only ${acknowledged.length} pushes were acknowledged`);
+    context.diagnostic(`${kills} kills, ${acknowledged.length} of ${log.size} acknowledged, ${visible.length} visible`);
 
     const fsck = async (): Promise<{ problems: unknown[]; unreferencedEntries: number; unreferencedBytes: number }> =>
       JSON.parse(await mustRun([process.execPath, main, "fsck", "--read-bytes", "--data", folder], { timeoutMs: 120_000 }));

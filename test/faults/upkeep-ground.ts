@@ -143,7 +143,7 @@ export async function openGround(environment: Readonly<Record<string, string>> =
         }
       }
     },
-    async until(what, holds, withinMs = 30_000) {
+    async until(what, holds, withinMs = 90_000) {
       const deadline = performance.now() + withinMs;
       while (!(await holds())) {
         assert.ok(performance.now() < deadline, `${what} did not come to be\n${server.output()}`);

@@ -106,7 +106,7 @@ async function trickle(bytes: Buffer, response: ServerResponse): Promise<void> {
 
 /** Opens a ground for one journey. */
 function journey(name: string, walk: (ground: Ground, diagnostic: (text: string) => void) => Promise<void>): void {
-  test(name, { timeout: 120_000 }, async (context) => {
+  test(name, { timeout: 240_000 }, async (context) => {
     const ground = await openGround();
     try {
       await walk(ground, (text) => context.diagnostic(text));
