@@ -11,7 +11,7 @@ import { pipeline } from "node:stream/promises";
 import { parseArgs } from "node:util";
 import { CreateRepositoryCommand } from "@aws-sdk/client-ecr";
 import { createEcrClient } from "../test/aws-client.ts";
-import { needs } from "../test/clients/tool.ts";
+import { mustRun, needs } from "../test/clients/tool.ts";
 import { cases } from "./cases.ts";
 import type { Case, Prepared } from "./cases.ts";
 import { makeFile, pushManifest, pushSmallBlob } from "./content.ts";
@@ -39,13 +39,17 @@ function median(figures: readonly number[]): number {
   return sorted.length % 2 === 1 ? (sorted[middle] ?? Number.NaN) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
 }
 
-/** Changes the first bytes of a large file, so that no peer has seen it, and hashes it again. */
+/**
+ * Changes the first bytes of a large file, so that no peer has seen it, and hashes it again. The disk is quiet afterwards: what was written
+ * before is not written back while a peer is timed that syncs.
+ */
 async function freshen(base: BenchFile, mark: number): Promise<BenchFile> {
   const descriptor = openSync(base.file, "r+");
   writeSync(descriptor, Buffer.from(`${mark}-${performance.now()}`), 0, undefined, 0);
   closeSync(descriptor);
   const hash = createHash("sha256");
   await pipeline(createReadStream(base.file, { highWaterMark: 1 << 20 }), hash);
+  await mustRun(["sync"], { timeoutMs: 600_000 });
   return { ...base, digest: `sha256:${hash.digest("hex")}` };
 }
 

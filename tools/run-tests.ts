@@ -28,7 +28,7 @@ if (files.length === 0) throw new Error(`no test files match ${asked.join(" ")}`
 const hasJourneys = files.some((name) => /^test\/(?:clients|faults)\//.test(name));
 /** Journeys measure memory and time, so they run one at a time. */
 const concurrency = hasJourneys ? 1 : 3;
-const fileLimitMs = (hasJourneys ? 10 : 4) * 60_000;
+const fileLimitMs = (hasJourneys ? 20 : 4) * 60_000;
 const wholeLimitMs = (hasJourneys ? 40 : 15) * 60_000;
 
 const reporter = fileURLToPath(new URL("test-lines.ts", import.meta.url));
