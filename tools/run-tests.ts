@@ -4,9 +4,6 @@
  * `npm test -- 'test/clients/docker.test.ts'`.
  *
  * A file has a time limit and so has the whole: a test that waits for ever is a failure with a name, never a run without an end.
- *
- * With `--retry-once` a file that fails runs once more and its second run counts: for machines where other programs decide what happens when.
- * The first failure is printed and counted as unsteady: it is a fault to look for, in the test or in what it tests.
  */
 import { spawn } from "node:child_process";
 import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -15,10 +12,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { TestLine } from "./test-lines.ts";
 
-type Failure = Extract<TestLine, { is: "failed" }>;
-
-const retryOnce = process.argv.includes("--retry-once");
-const asked = process.argv.slice(2).filter((word) => word !== "--retry-once");
+const asked = process.argv.slice(2);
 const journeys = ["test/clients/**", "test/faults/**"];
 const files = (
   asked.length > 0 ? globSync(asked) : globSync(["src/**/*.test.ts", "test/**/*.test.ts", "tools/*.test.ts"], { exclude: journeys })
@@ -33,7 +27,7 @@ const wholeLimitMs = (hasJourneys ? 40 : 15) * 60_000;
 
 const reporter = fileURLToPath(new URL("test-lines.ts", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "test-lines-"));
-const counts = { passed: 0, failed: 0, skipped: 0, unsteady: 0 };
+const counts = { passed: 0, failed: 0, skipped: 0 };
 const running = new Map<string, number>();
 let ended = 0;
 
@@ -44,28 +38,17 @@ setInterval(() => print(`${seconds()} s: ${ended} of ${files.length} files, now 
 const queue = files.entries();
 await Promise.all(
   Array.from({ length: concurrency }, async () => {
-    for (const [index, file] of queue) {
-      let lines = await runFile(file, join(folder, String(index)));
-      const failures = lines.filter(isFailure);
-      if (retryOnce && failures.length > 0) {
-        for (const { name, detail } of failures) print(`UNSTEADY ${file}: ${name}\n${detail}\n`);
-        counts.unsteady++;
-        lines = await runFile(file, join(folder, `${index}-again`));
-      }
-      count(file, lines);
-      ended++;
-    }
+    for (const [index, file] of queue) await runFile(file, join(folder, String(index)));
   }),
 );
 print(`${files.length} test files, ${seconds()} s`);
-const unsteady = retryOnce ? `; files that ran twice: ${counts.unsteady}` : "";
-print(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped${unsteady}`);
+print(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
 finish(counts.failed === 0 && counts.passed > 0 ? 0 : 1);
 
-/** Runs one file in a process group of its own and answers its lines. What it leaves running is ended with it. */
-async function runFile(file: string, linesFile: string): Promise<TestLine[]> {
+/** Runs one file in a process group of its own and counts what its lines say. What it leaves running is ended with it. */
+async function runFile(file: string, linesFile: string): Promise<void> {
   const limitMs = Math.min(fileLimitMs, wholeLimitMs - performance.now());
-  if (limitMs <= 0) return [failed("not run", `the whole took longer than ${wholeLimitMs / 60_000} minutes`)];
+  if (limitMs <= 0) return fail(file, "not run", `the whole took longer than ${wholeLimitMs / 60_000} minutes`);
   const child = spawn(process.execPath, [`--test-reporter=${reporter}`, `--test-reporter-destination=${linesFile}`, file], {
     detached: true,
     stdio: ["ignore", asked.length > 0 ? "inherit" : "ignore", "inherit"],
@@ -85,35 +68,32 @@ async function runFile(file: string, linesFile: string): Promise<TestLine[]> {
   clearTimeout(limit);
   killGroup(pid);
   running.delete(file);
+  ended++;
   if (hasJourneys) print(`${file}: ${seconds() - startedAt} s`);
   const lines = readLines(linesFile);
-  if (isLate) lines.push(failed(`still running after ${Math.round(limitMs / 1000)} s`, unfinished(lines).join("\n")));
-  else if (status !== "ended with 0" && !lines.some(isFailure)) lines.push(failed("the file itself", status));
-  else if (lines.length === 0) lines.push(failed("the file itself", "has no test in it"));
-  return lines;
+  const failures = count(file, lines);
+  if (isLate) fail(file, `still running after ${Math.round(limitMs / 1000)} s`, unfinished(lines).join("\n"));
+  else if (status !== "ended with 0" && failures === 0) fail(file, "the file itself", status);
+  else if (lines.length === 0) fail(file, "the file itself", "has no test in it");
 }
 
-/** Adds the lines of a file to the counts, and prints its failures and what it skipped. */
-function count(file: string, lines: readonly TestLine[]): void {
+/** Adds the lines of a file to the counts, prints its failures and what it skipped, and returns how many failed. */
+function count(file: string, lines: readonly TestLine[]): number {
+  const before = counts.failed;
   for (const line of lines) {
     if (line.is === "passed") counts.passed++;
-    if (line.is === "failed") {
-      counts.failed++;
-      print(`FAILED ${file}: ${line.name}\n${line.detail}\n`);
-    }
+    if (line.is === "failed") fail(file, line.name, line.detail);
     if (line.is === "skipped") {
       counts.skipped++;
       print(`skipped: ${line.name}: ${line.reason}`);
     }
   }
+  return counts.failed - before;
 }
 
-function isFailure(line: TestLine): line is Failure {
-  return line.is === "failed";
-}
-
-function failed(name: string, detail: string): Failure {
-  return { is: "failed", name, detail };
+function fail(file: string, name: string, detail: string): void {
+  counts.failed++;
+  print(`FAILED ${file}: ${name}\n${detail}\n`);
 }
 
 /** The tests that began and did not end. Names that repeat are counted. */
@@ -142,7 +122,7 @@ function readLine(text: string): TestLine {
   try {
     return JSON.parse(text) as TestLine;
   } catch {
-    return failed("the file itself", `wrote into its own report: ${text.slice(0, 200)}`);
+    return { is: "failed", name: "the file itself", detail: `wrote into its own report: ${text.slice(0, 200)}` };
   }
 }
 

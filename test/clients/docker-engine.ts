@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "#std/testing/until.ts";
 import { mustRun, runTool } from "./tool.ts";
 import type { ToolResult } from "./tool.ts";
 
@@ -49,11 +50,12 @@ export async function startDockerEngine(): Promise<DockerEngine> {
   };
   const tryDocker = (words: readonly string[], input?: string): Promise<ToolResult> =>
     runTool(["docker", ...words], { environment, timeoutMs: 600_000, ...(input !== undefined && { input }) });
-  for (let attempt = 0; ; attempt++) {
-    if ((await tryDocker(["info"])).status === 0) break;
-    if (attempt > 300 || daemon.exitCode !== null) throw new Error(`dockerd did not start; its log is ${folder}/dockerd.log`);
-    await sleep(200);
-  }
+  const otherwise = `dockerd did not start; its log is ${folder}/dockerd.log`;
+  const answers = async (): Promise<boolean> => {
+    if (daemon.exitCode !== null) throw new Error(otherwise);
+    return (await tryDocker(["info"])).status === 0;
+  };
+  await until(answers, { withinMs: 60_000, everyMs: 200, otherwise });
   return {
     folder,
     tryDocker,

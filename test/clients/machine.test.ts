@@ -11,7 +11,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "#std/testing/until.ts";
 import { makeIssuerKey, startFakeIssuer } from "../fake-issuer.ts";
 import type { FakeIssuer } from "../fake-issuer.ts";
 import { iamDocument, trustIn } from "../iam-client.ts";
@@ -90,7 +90,7 @@ async function startAgent(tokenFile: string, registry = server.url, host = "127.
   agents.push(child);
   let text = "";
   child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
-  for (const end = performance.now() + 60_000; !text.includes("\n") && child.exitCode === null && performance.now() < end;) await sleep(20);
+  await until(() => text.includes("\n") || child.exitCode !== null, { withinMs: 60_000, everyMs: 20, otherwise: "the agent says nothing" });
   assert.equal(text, `export AWS_EC2_METADATA_SERVICE_ENDPOINT=http://${address}\n`);
   return address;
 }
@@ -102,10 +102,13 @@ function metadataAt(address: string): Record<string, string> {
 
 /** The agent's own endpoint, once it answers with that status; it hears of what happened at the registry within seconds. */
 async function untilAgentAnswers(address: string, status: number): Promise<Response> {
-  for (const end = performance.now() + 60_000; ; await sleep(200)) {
-    const answer = await fetch(`http://${address}/v1/credentials`);
-    if (answer.status === status || performance.now() > end) return answer;
-  }
+  let answer = new Response();
+  const answersSo = async (): Promise<boolean> => {
+    answer = await fetch(`http://${address}/v1/credentials`);
+    return answer.status === status;
+  };
+  await until(answersSo, { withinMs: 60_000, everyMs: 200, otherwise: () => `the agent answers ${answer.status} instead of ${status}` });
+  return answer;
 }
 
 test("a machine is enrolled, is its role by either way, and is nobody when it was revoked", installed, async () => {

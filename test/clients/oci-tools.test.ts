@@ -5,8 +5,8 @@ import { spawn } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { CreateRepositoryCommand } from "@aws-sdk/client-ecr";
+import { until } from "#std/testing/until.ts";
 import { createEcrClient, registryPassword } from "../aws-client.ts";
 import { makeImage } from "../fixtures/oci-content.ts";
 import { startServerProcess } from "../server-process.ts";
@@ -154,10 +154,8 @@ test("containerd: ctr pulls and pushes with a user and password", needs("contain
   const daemon = spawn("containerd", ["-c", config, "-l", "error"], { stdio: "ignore" });
   try {
     const ctr = (...words: string[]): Promise<string> => mustRun(["ctr", "-a", `${home}/c.sock`, ...words]);
-    for (let attempt = 0; (await runTool(["ctr", "-a", `${home}/c.sock`, "version"])).status !== 0; attempt++) {
-      assert.ok(attempt < 600, "containerd did not start");
-      await sleep(100);
-    }
+    const answers = async (): Promise<boolean> => (await runTool(["ctr", "-a", `${home}/c.sock`, "version"])).status === 0;
+    await until(answers, { withinMs: 60_000, everyMs: 100, otherwise: "containerd did not start" });
     const access = ["--plain-http", "--user", `AWS:${password}`];
     // The content is for no real platform; fetching needs no unpacking.
     await ctr("content", "fetch", ...access, "--all-platforms", `${server.host}/tools/ctr:v1`);

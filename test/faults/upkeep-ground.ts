@@ -10,6 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ECRClient } from "@aws-sdk/client-ecr";
 import type { EcrEvent } from "#events/event.ts";
 import { dataFolderAt } from "#server/data-folder.ts";
+import { until } from "#std/testing/until.ts";
 import { createEcrClient, registryPassword } from "../aws-client.ts";
 import { mustRun, runTool } from "../clients/tool.ts";
 import { UnexpectedAnswer, createOciClient } from "../oci-client.ts";
@@ -144,11 +145,7 @@ export async function openGround(environment: Readonly<Record<string, string>> =
       }
     },
     async until(what, holds, withinMs = 90_000) {
-      const deadline = performance.now() + withinMs;
-      while (!(await holds())) {
-        assert.ok(performance.now() < deadline, `${what} did not come to be\n${server.output()}`);
-        await sleep(25);
-      }
+      await until(holds, { withinMs, everyMs: 25, otherwise: () => `${what} did not come to be\n${server.output()}` });
     },
     command: (...words) =>
       mustRun([process.execPath, main, ...words, "--data", data], { environment: options.environment, timeoutMs: 60_000 }),

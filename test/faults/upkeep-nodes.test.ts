@@ -120,17 +120,10 @@ test(
           (digest) => seen.has(`PUSH ${home.accountId} ${digest}`) && seen.has(`REPLICATE ${neighbour} ${digest}`),
         );
       };
-      const deadline = killedAt + 120_000;
-      for (const tag of pushed.keys())
-        for (let status = ""; status !== "COMPLETE"; status = await statusOf(tag)) {
-          assert.ok(performance.now() < deadline, `${tag} is ${status}\n${second.output()}`);
-          await sleep(100);
-        }
+      const patience = (otherwise: string) => ({ withinMs: 120_000, everyMs: 100, otherwise: () => `${otherwise}\n${second.output()}` });
+      for (const tag of pushed.keys()) await until(async () => (await statusOf(tag)) === "COMPLETE", patience(`${tag} is not replicated`));
       const seconds = Math.round((performance.now() - killedAt) / 1_000);
-      while (!told()) {
-        assert.ok(performance.now() < deadline, `events were lost\n${second.output()}`);
-        await sleep(100);
-      }
+      await until(told, patience("events were lost"));
       context.diagnostic(`${lost} leases were lost; everything was replicated ${seconds} s later`);
 
       const { imageDetails = [] } = await other.send(new DescribeImagesCommand({ repositoryName: "web" }));
